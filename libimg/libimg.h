@@ -1,0 +1,420 @@
+/*
+ * libimg: virtual disk images (raw, qcow2, VMDK) as a library.
+ *
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * An img_image is a disk as its guest sees it: a run of bytes, whatever the
+ * format of the file and however many backing images lie below it.
+ *
+ * Conventions, for every function here unless it says otherwise:
+ *
+ * - Offsets, lengths and sizes are in bytes. No alignment is asked for.
+ * - A function that can fail returns 0, or a negative IMG_E_ code, and fills
+ *   *err. err may be NULL. A function that succeeds leaves *err alone.
+ * - Pointers returned as "const" belong to the object they were asked of and
+ *   live as long as it does. What the caller must free is said where it is.
+ * - Nothing is printed, no signal is touched, the process is never ended.
+ * - Threads: any number of threads may read, write, zero, discard, flush and
+ *   map one image at the same time. Opening, closing and changing the shape of
+ *   an image (img_resize, img_check with repair) need it to themselves. Options,
+ *   policies and jobs may be used by many threads once nobody changes them.
+ */
+#ifndef LIBIMG_H
+#define LIBIMG_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define IMG_API __attribute__((visibility("default")))
+#define IMG_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+#else
+#define IMG_API
+#define IMG_PRINTF(fmt, args)
+#endif
+
+/* ------------------------------------------------------------------ errors */
+
+/* What kind of failure it was. Programs branch on these, people read the text. */
+enum img_code {
+    IMG_OK = 0,
+    IMG_E_NOMEM = -1,       /* memory could not be had */
+    IMG_E_IO = -2,          /* the operating system failed a call */
+    IMG_E_FORMAT = -3,      /* not an image of the format it was said to be */
+    IMG_E_CORRUPT = -4,     /* the image contradicts itself or its format */
+    IMG_E_UNSUPPORTED = -5, /* a feature that this format or build does not have */
+    IMG_E_LIMIT = -6,       /* more than the policy allows */
+    IMG_E_INVAL = -7,       /* an argument or option makes no sense */
+    IMG_E_RANGE = -8,       /* outside the disk, or past the end of a file */
+    IMG_E_RDONLY = -9,      /* the image is not open for writing */
+    IMG_E_EXISTS = -10,     /* something of that name is there already */
+    IMG_E_NOENT = -11,      /* no such file, format, option or snapshot */
+    IMG_E_BUSY = -12,       /* another process holds the image */
+    IMG_E_NOSPACE = -13,    /* no room left on the device or in the format */
+    IMG_E_CANCELLED = -14,  /* the progress function asked to stop */
+    IMG_E_DENIED = -15,     /* the policy forbids what the image asks for */
+    IMG_E_INTERNAL = -16    /* a defect of libimg */
+};
+
+#define IMG_ERROR_IMAGE 256
+#define IMG_ERROR_PLACE 128
+#define IMG_ERROR_TEXT 640
+
+/*
+ * A failure, held by value: no heap, safe to copy between threads. The struct
+ * is part of the binary interface and does not grow.
+ */
+typedef struct img_error {
+    int code;                     /* enum img_code */
+    int os_errno;                 /* errno of the failed call, or 0 */
+    char image[IMG_ERROR_IMAGE];  /* the file it is about, or "" */
+    char place[IMG_ERROR_PLACE];  /* the field or place in it, or "" */
+    char message[IMG_ERROR_TEXT]; /* the cause, one line, without the image's name */
+} img_error;
+
+/* A short phrase for a code ("out of memory"); never NULL. */
+IMG_API const char *img_strerror(int code);
+
+/* ----------------------------------------------------------------- options */
+
+/*
+ * A set of name=value pairs: a format's create options, or how to open.
+ * Names are unique; setting one again replaces its value.
+ */
+typedef struct img_options img_options;
+
+/* A new, empty set; NULL when memory is short. Free with img_options_free. */
+IMG_API img_options *img_options_new(void);
+IMG_API void img_options_free(img_options *options);
+
+/* Set one pair. Both strings are copied. */
+IMG_API int img_options_set(img_options *options, const char *name, const char *value,
+                            img_error *err);
+
+/*
+ * Add "name=value,name=value". A comma inside a value is written twice; a bare
+ * "name" means "name=on" and "noname" stays as it is.
+ */
+IMG_API int img_options_parse(img_options *options, const char *text, img_error *err);
+
+/* The value, or NULL when it was not set. */
+IMG_API const char *img_options_get(const img_options *options, const char *name);
+
+/* Number of pairs, and the name of the n-th in the order they were set (NULL past the end). */
+IMG_API size_t img_options_count(const img_options *options);
+IMG_API const char *img_options_name(const img_options *options, size_t n);
+
+/*
+ * A size as people type it: "10G", "1.5T", "4096", "512k" (1024 each).
+ * Returns IMG_E_INVAL for what is no size, IMG_E_RANGE for one past 2^63-1.
+ */
+IMG_API int img_parse_size(const char *text, uint64_t *bytes, img_error *err);
+
+/* ------------------------------------------------------------------ policy */
+
+/*
+ * What an image may ask of its host. NULL in place of a policy means the
+ * default one: any plain file may be named by an image, formats are probed,
+ * tables are limited to 256 MiB in memory, chains to 200 images.
+ */
+typedef struct img_policy img_policy;
+
+enum img_reach {
+    IMG_REACH_ANY,       /* any plain file, as qemu-img does */
+    IMG_REACH_DIRECTORY, /* only files in the directory of the image that names them */
+    IMG_REACH_NONE       /* no file but the one that was opened by name */
+};
+
+enum img_limit {
+    IMG_LIMIT_TABLE_BYTES,  /* memory for one table read from a file (256 MiB) */
+    IMG_LIMIT_CHAIN_DEPTH,  /* images in one backing chain (200) */
+    IMG_LIMIT_VIRTUAL_SIZE, /* size of a virtual disk (2^63-1) */
+    IMG_LIMIT_EXTENTS       /* extent files of one image (4096) */
+};
+
+/* A policy with the defaults above; NULL when memory is short. */
+IMG_API img_policy *img_policy_new(void);
+IMG_API void img_policy_free(img_policy *policy);
+IMG_API void img_policy_set_reach(img_policy *policy, enum img_reach reach);
+/* Whether a format that was not named may be found by probing (default: yes). */
+IMG_API void img_policy_set_probe(img_policy *policy, bool allowed);
+IMG_API void img_policy_set_limit(img_policy *policy, enum img_limit limit, uint64_t value);
+
+/* ----------------------------------------------------------------- formats */
+
+/* The n-th format's name ("raw", "qcow2", "vmdk"), or NULL past the last. */
+IMG_API const char *img_format_name(size_t n);
+
+/* One create option of a format. All strings are constant. */
+typedef struct img_option_info {
+    const char *name;
+    const char *type;  /* "str", "size", "num" or "bool (on/off)" */
+    const char *value; /* the default, or NULL when there is none */
+    const char *help;  /* one line */
+    bool implicit;     /* has a default that a report of the creation does not show */
+    unsigned reserved[4];
+} img_option_info;
+
+/* Fill *info with the n-th create option of a format; false past the last one. */
+IMG_API bool img_format_option(const char *format, size_t n, img_option_info *info);
+
+/* ------------------------------------------------------------------ images */
+
+typedef struct img_image img_image;
+
+enum img_open_flags {
+    IMG_OPEN_WRITE = 1u << 0,      /* for writing too */
+    IMG_OPEN_NO_BACKING = 1u << 1, /* leave the backing chain closed: absent data reads as zeros */
+    IMG_OPEN_SHARE = 1u << 2,      /* read although a writer has it open (qemu-img's -U) */
+    IMG_OPEN_NO_LOCK = 1u << 3,    /* take no locks at all */
+    IMG_OPEN_CHECK = 1u << 4,      /* for img_check: open what is too damaged to use */
+    IMG_OPEN_NO_FILES = 1u << 5    /* for a look at the metadata: open nothing the image names */
+};
+
+/* How writes reach the disk, and reads come from it (qemu-img's -t and -T). */
+enum img_cache {
+    IMG_CACHE_WRITEBACK,    /* page cache; on disk after img_flush and img_close */
+    IMG_CACHE_NONE,         /* O_DIRECT; on disk after img_flush and img_close */
+    IMG_CACHE_WRITETHROUGH, /* page cache; on disk when img_write returns */
+    IMG_CACHE_DIRECTSYNC,   /* O_DIRECT; on disk when img_write returns */
+    IMG_CACHE_UNSAFE        /* page cache; never forced to the disk */
+};
+
+/* "none", "writeback", "writethrough", "directsync", "unsafe" to the above. */
+IMG_API int img_parse_cache(const char *text, enum img_cache *cache, img_error *err);
+
+/* How to open. Zeroed, it opens read-only and probes the format. */
+typedef struct img_open_params {
+    const char *format; /* NULL: probe */
+    unsigned flags;     /* enum img_open_flags */
+    enum img_cache cache;
+    const img_options *options; /* NULL: none */
+    const img_policy *policy;   /* NULL: the default */
+    void *reserved[4];          /* NULL */
+} img_open_params;
+
+/*
+ * Open the image in the file of that name, with its backing chain.
+ * params may be NULL. On success *image is the caller's, to end with img_close.
+ * An image whose format was guessed to be raw refuses writes that would make it
+ * look like another format.
+ */
+IMG_API int img_open(img_image **image, const char *name, const img_open_params *params,
+                     img_error *err);
+
+/*
+ * Make an image and open it for writing. Its files appear under their names
+ * when img_close succeeds, replacing what was there; until then, and when the
+ * process dies, the names are untouched (a block device is written in place).
+ * size: bytes; where options hold "size" that one counts and size must be 0.
+ * options: the format's create options, or NULL. "backing_file" and "backing_fmt"
+ * make an overlay; the size may then be 0 to take that of the backing image.
+ * params: flags, cache and policy as for img_open (format is ignored), or NULL.
+ */
+IMG_API int img_create(img_image **image, const char *name, const char *format, uint64_t size,
+                       const img_options *options, const img_open_params *params, img_error *err);
+
+/*
+ * Write out what is cached, end the image, free it. An image that img_create
+ * made is published here. After a failure the image is gone all the same, and
+ * a new one was not published. image may be NULL.
+ */
+IMG_API int img_close(img_image *image, img_error *err);
+
+/* End an image without publishing it: what img_create made is removed. NULL is allowed. */
+IMG_API void img_abandon(img_image *image);
+
+IMG_API uint64_t img_size(const img_image *image);
+IMG_API const char *img_name(const img_image *image);
+IMG_API const char *img_format(const img_image *image);
+/* True when the format was found by probing and only "raw" fitted. */
+IMG_API bool img_format_guessed(const img_image *image);
+/* Bytes of the format's allocation unit; 0 where it has none. */
+IMG_API uint32_t img_cluster_size(const img_image *image);
+/* The backing image's name as the image holds it, and its format; NULL when there is none. */
+IMG_API const char *img_backing_name(const img_image *image);
+IMG_API const char *img_backing_format(const img_image *image);
+/* The backing image's name as it is opened, relative to the caller. Free it with img_free. */
+IMG_API int img_backing_path(const img_image *image, char **path, img_error *err);
+
+/*
+ * Read or write length bytes at offset. All or nothing is reported, though a
+ * failed write may have changed a part of the range. A range past the end of the
+ * disk is IMG_E_RANGE.
+ */
+IMG_API int img_read(img_image *image, uint64_t offset, void *buffer, size_t length,
+                     img_error *err);
+IMG_API int img_write(img_image *image, uint64_t offset, const void *buffer, size_t length,
+                      img_error *err);
+
+enum img_zero_flags {
+    IMG_ZERO_UNMAP = 1u << 0 /* the space may be given back */
+};
+
+/* Make the range read as zeros. */
+IMG_API int img_zero(img_image *image, uint64_t offset, uint64_t length, unsigned flags,
+                     img_error *err);
+
+/* The range's content is no longer needed. What it reads as afterwards is not promised. */
+IMG_API int img_discard(img_image *image, uint64_t offset, uint64_t length, img_error *err);
+
+/* When it returns, all that was written before it began survives a power cut. */
+IMG_API int img_flush(img_image *image, img_error *err);
+
+/* Set the size of the disk. New space reads as zeros. Shrinking loses what is past the end. */
+IMG_API int img_resize(img_image *image, uint64_t size, img_error *err);
+
+enum img_extent_flags {
+    IMG_EXTENT_DATA = 1u << 0,    /* stored bytes */
+    IMG_EXTENT_ZERO = 1u << 1,    /* reads as zeros */
+    IMG_EXTENT_PRESENT = 1u << 2, /* some image of the chain decides what it reads as */
+    IMG_EXTENT_PACKED = 1u << 3,  /* stored compressed */
+    IMG_EXTENT_HOST = 1u << 4     /* host and file say where it is stored */
+};
+
+/* One run of the disk, as the whole chain makes it. */
+typedef struct img_extent {
+    uint64_t offset; /* of the run in the disk */
+    uint64_t length;
+    unsigned flags;   /* enum img_extent_flags */
+    unsigned depth;   /* 0: this image, 1: its backing image, ... */
+    uint64_t host;    /* byte of the file where the run begins */
+    const char *file; /* that file's name */
+    uint64_t reserved[4];
+} img_extent;
+
+/*
+ * What is at offset, for at most length bytes: one run that begins there and
+ * has at least one byte. Adjacent runs may be alike; merging is the caller's.
+ */
+IMG_API int img_map(img_image *image, uint64_t offset, uint64_t length, img_extent *extent,
+                    img_error *err);
+
+/*
+ * All that is known about the image, as JSON text with qemu-img's keys
+ * ("virtual-size", "format-specific", ...). Free it with img_free.
+ */
+IMG_API int img_info(img_image *image, char **json, img_error *err);
+
+/* Free what libimg gave out as the caller's. NULL is allowed. */
+IMG_API void img_free(void *memory);
+
+/* --------------------------------------------------------- long operations */
+
+/* How a long operation runs, and who hears of it. */
+typedef struct img_job img_job;
+
+typedef struct img_progress {
+    const char *phase; /* "convert", "compare", "check" */
+    uint64_t done;     /* bytes of the disk dealt with */
+    uint64_t total;
+    uint64_t reserved[4];
+} img_progress;
+
+/*
+ * Called by the threads of the operation, one at a time. Not zero ends the
+ * operation with IMG_E_CANCELLED.
+ */
+typedef int img_progress_fn(void *opaque, const img_progress *progress);
+
+enum img_job_flags {
+    IMG_JOB_COMPRESS = 1u << 0,       /* store compressed where the target can */
+    IMG_JOB_TARGET_ZERO = 1u << 1,    /* an existing target is known to read as zeros */
+    IMG_JOB_SALVAGE = 1u << 2,        /* what cannot be read becomes zeros, and is counted */
+    IMG_JOB_STRICT = 1u << 3,         /* compare: sizes and allocation must be equal too */
+    IMG_JOB_REPAIR_LEAKS = 1u << 4,   /* check: free what is lost */
+    IMG_JOB_REPAIR_ALL = 1u << 5,     /* check: mend everything that can be */
+    IMG_JOB_NO_BACKING_COPY = 1u << 6 /* convert: leave out what the target's backing image holds */
+};
+
+/* With defaults: a thread a processor (16 at most), no flags, 4096 as sparse size. NULL: no memory.
+ */
+IMG_API img_job *img_job_new(void);
+IMG_API void img_job_free(img_job *job);
+IMG_API void img_job_set_threads(img_job *job, unsigned threads); /* 1 to 64; 0: the default */
+IMG_API void img_job_set_flags(img_job *job, unsigned flags);     /* enum img_job_flags */
+/* Zeros in the source this long become holes; 0: none do, the target is fully allocated. */
+IMG_API void img_job_set_sparse(img_job *job, uint64_t bytes);
+/* Bytes a second at most; 0: no limit. */
+IMG_API void img_job_set_rate(img_job *job, uint64_t bytes);
+IMG_API void img_job_set_progress(img_job *job, img_progress_fn *fn, void *opaque);
+/* Bytes that the last operation salvaged as zeros. */
+IMG_API uint64_t img_job_salvaged(const img_job *job);
+
+/*
+ * Copy the sources, one behind the other, into target, which must be open for
+ * writing and large enough. The result is the same whatever the number of threads. job may
+ * be NULL. The target stays open: the caller closes or abandons it.
+ */
+IMG_API int img_convert(img_job *job, img_image *const *sources, size_t count, img_image *target,
+                        img_error *err);
+
+typedef struct img_compare_result {
+    bool equal;
+    bool size_differs;       /* the sizes are not the same */
+    bool allocation_differs; /* strict: "offset" is allocated in one image only */
+    uint64_t offset;         /* the first byte of the first difference */
+    uint64_t reserved[4];
+} img_compare_result;
+
+/*
+ * Compare what two disks hold. The longer one's tail must be zeros. job may be
+ * NULL. A difference is no error: the function returns 0 and fills *result.
+ */
+IMG_API int img_compare(img_job *job, img_image *a, img_image *b, img_compare_result *result,
+                        img_error *err);
+
+typedef struct img_check_result {
+    uint64_t corruptions, leaks; /* found and still there */
+    uint64_t corruptions_fixed, leaks_fixed;
+    uint64_t check_errors; /* parts that could not be examined */
+    uint64_t total_clusters, allocated_clusters, fragmented_clusters, compressed_clusters;
+    uint64_t image_end_offset; /* 0: not known */
+    uint64_t reserved[8];
+} img_check_result;
+
+/* Hears of each finding, as one line of text. Called by the thread that runs the check. */
+typedef void img_finding_fn(void *opaque, const char *text);
+
+/*
+ * Check that an image's metadata is in order. IMG_E_UNSUPPORTED when the
+ * format has no check. Faults are counted, not returned as errors. job and
+ * finding may be NULL.
+ */
+IMG_API int img_check(img_job *job, img_image *image, img_finding_fn *finding, void *opaque,
+                      img_check_result *result, img_error *err);
+
+typedef struct img_measure_result {
+    uint64_t required;        /* bytes a file for this content needs */
+    uint64_t fully_allocated; /* bytes once every cluster is in use */
+    uint64_t bitmaps;         /* bytes for the persistent bitmaps */
+    bool has_bitmaps;         /* the target could hold bitmaps, and the source has a say */
+    uint64_t reserved[4];
+} img_measure_result;
+
+/*
+ * How large a new image of that format would be. With source (not NULL) for its
+ * content, otherwise for an empty disk of size bytes.
+ */
+IMG_API int img_measure(const char *format, const img_options *options, img_image *source,
+                        uint64_t size, img_measure_result *result, img_error *err);
+
+/* ----------------------------------------------------------------- library */
+
+/* "0.1.0" */
+IMG_API const char *img_version(void);
+
+/* Names and values of what this build has: "deflate: isa-l, libdeflate, zlib"; NULL past the last.
+ */
+IMG_API const char *img_feature(size_t n);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Pure helpers: no I/O, no image types.
+libimgall_la_SOURCES += \
+	libimg/util/bytes.h \
+	libimg/util/checked.h \
+	libimg/util/iszero.c \
+	libimg/util/iszero.h

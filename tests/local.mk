@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# Tests are programs and shell scripts that end with 0 (passed), 77 (cannot
+# run here) or anything else (failed). A test that hangs is ended.
+
+TEST_EXTENSIONS = .sh
+LOG_COMPILER = timeout 600
+SH_LOG_COMPILER = timeout 900 bash
+AM_TESTS_ENVIRONMENT = \
+	builddir='$(abs_top_builddir)'; \
+	CC='$(CC)'; \
+	NM='$(NM)'; \
+	export builddir CC NM;
+
+unit_tests =
+cli_tests =
+interop_tests =
+arch_tests =
+
+include $(srcdir)/tests/unit/local.mk
+include $(srcdir)/tests/arch/local.mk
+
+TESTS += $(arch_tests) $(cli_tests) $(interop_tests)
+EXTRA_DIST += tests/lib.sh $(arch_tests) $(cli_tests) $(interop_tests)
+
+# What ThreadSanitizer is to see, and what depends on the deflate library, besides
+# the unit tests (stages of tests/tools/check).
+thread_tests =
+codec_tests =
+
+if HAVE_CMOCKA
+check_PROGRAMS += $(unit_tests)
+TESTS += $(unit_tests)
+endif
+
+# Every test program may use the whole library, internals too.
+LDADD = libimgall.la $(CMOCKA_LIBS)

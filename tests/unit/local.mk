@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: BSD-2-Clause
+unit_tests += tests/unit/test_bytes
+unit_tests += tests/unit/test_checked
+unit_tests += tests/unit/test_codec
+unit_tests += tests/unit/test_error
+unit_tests += tests/unit/test_iszero
+unit_tests += tests/unit/test_options
+unit_tests += tests/unit/test_policy
+unit_tests += tests/unit/test_size
