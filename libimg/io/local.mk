@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: BSD-2-Clause
+libimgall_la_SOURCES += \
+	libimg/io/backend.h \
+	libimg/io/direct.c \
+	libimg/io/fault.c \
+	libimg/io/file.c \
+	libimg/io/file.h \
+	libimg/io/holder.c \
+	libimg/io/io.c \
+	libimg/io/io.h \
+	libimg/io/lock.c \
+	libimg/io/mem.c \
+	libimg/io/sparse.c \
+	libimg/io/stage.c
