@@ -2,11 +2,41 @@
 #
 # The core.
 libimgall_la_SOURCES += \
+	libimg/cache.c \
+	libimg/cache.h \
+	libimg/chain.c \
+	libimg/create.c \
+	libimg/driver.h \
 	libimg/error.c \
 	libimg/error.h \
+	libimg/extent.c \
+	libimg/files.c \
+	libimg/formats.c \
+	libimg/image.c \
+	libimg/info.c \
+	libimg/internal.h \
+	libimg/node.c \
 	libimg/options.c \
 	libimg/options.h \
 	libimg/policy.c \
 	libimg/policy.h \
+	libimg/probe.c \
+	libimg/ranges.c \
+	libimg/read.c \
+	libimg/request.c \
 	libimg/size.c \
-	libimg/version.c
+	libimg/version.c \
+	libimg/write.c \
+	libimg/job/behind.c \
+	libimg/job/behind.h \
+	libimg/job/check.c \
+	libimg/job/compare.c \
+	libimg/job/convert.c \
+	libimg/job/convert.h \
+	libimg/job/convert_move.c \
+	libimg/job/convert_plan.c \
+	libimg/job/job.c \
+	libimg/job/job.h \
+	libimg/job/measure.c \
+	libimg/job/ring.c \
+	libimg/job/ring.h

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 unit_tests += tests/unit/test_bytes
+unit_tests += tests/unit/test_cache
 unit_tests += tests/unit/test_checked
 unit_tests += tests/unit/test_codec
 unit_tests += tests/unit/test_error
@@ -14,5 +15,7 @@ unit_tests += tests/unit/test_io_stage
 unit_tests += tests/unit/test_iszero
 unit_tests += tests/unit/test_options
 unit_tests += tests/unit/test_policy
+unit_tests += tests/unit/test_ranges
+unit_tests += tests/unit/test_ring
 unit_tests += tests/unit/test_size
 EXTRA_DIST += tests/unit/io_test.h

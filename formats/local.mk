@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# One driver a format; registry.c lists them.
+libimgall_la_SOURCES += \
+	formats/raw.c \
+	formats/registry.c

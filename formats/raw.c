@@ -1,0 +1,126 @@
+/*
+ * raw: the file is the disk. SPDX-License-Identifier: BSD-2-Clause
+ *
+ * The disk ends at a sector border, as qemu-img has it: a file of an odd length
+ * reads as zeros up to the next multiple of 512 bytes.
+ */
+#include <errno.h>
+
+#include "driver.h"
+
+#define SECTOR 512
+
+static const struct imgi_opt create_options[] = {
+    {"extent_size_hint", IMGI_OPT_SIZE, NULL, "Extent size hint for the image file, 0 to disable",
+     true},
+    {"nocow", IMGI_OPT_BOOL, NULL, "Turn off copy-on-write (valid only on btrfs)", true},
+    {"size", IMGI_OPT_SIZE, NULL, "Virtual disk size", false},
+    {"preallocation", IMGI_OPT_STRING, NULL,
+     "Preallocation mode (allowed values: off, falloc, full)", true},
+    {0},
+};
+
+static int raw_probe(const struct imgi_probe *probe)
+{
+    (void)probe;
+    return 1;
+}
+
+static int parse_preallocation(const char *text, enum imgi_prealloc *mode, img_error *err)
+{
+    static const char *const names[] = {"off", "falloc", "full"};
+
+    *mode = IMGI_PREALLOC_OFF;
+    if (!text)
+        return 0;
+    for (size_t i = 0; i < IMGI_COUNT(names); i++) {
+        if (strcmp(text, names[i]) == 0) {
+            *mode = (enum imgi_prealloc)i;
+            return 0;
+        }
+    }
+    return imgi_fail(err, IMG_E_INVAL, "Invalid parameter '%s'", text);
+}
+
+static int raw_create(struct imgi_create *create, img_error *err)
+{
+    enum imgi_prealloc mode;
+    int rc = parse_preallocation(
+        imgi_options_string(create->options, create->table, "preallocation"), &mode, err);
+
+    if (rc == 0 && create->backing_name)
+        rc = imgi_fail(err, IMG_E_UNSUPPORTED, "a raw image cannot have a backing file");
+    if (rc == 0)
+        rc = imgi_io_resize(create->file, create->size, mode, err);
+    return rc;
+}
+
+static int raw_open(struct imgi_node *node, img_error *err)
+{
+    uint64_t size;
+    int rc = imgi_io_size(node->file, &size, err);
+
+    if (rc < 0)
+        return rc;
+    if (size > INT64_MAX - SECTOR)
+        return imgi_fail(err, IMG_E_LIMIT, "a file of %llu bytes", (unsigned long long)size);
+    node->size = imgi_align_up(size, SECTOR);
+    node->reads_zero = true;
+    return 0;
+}
+
+static int raw_map(struct imgi_node *node, uint64_t offset, uint64_t length,
+                   struct imgi_extent *extent, img_error *err)
+{
+    (void)err;
+    extent->offset = offset;
+    extent->length = length;
+    extent->kind = IMGI_DATA;
+    extent->flags = IMGI_EXTENT_INPLACE | IMGI_EXTENT_HOLES;
+    extent->io = node->file;
+    extent->host = offset;
+    return 0;
+}
+
+static int raw_zero(struct imgi_node *node, uint64_t offset, uint64_t length, bool unmap,
+                    img_error *err)
+{
+    return imgi_io_zero(node->file, offset, length, unmap, err);
+}
+
+static int raw_discard(struct imgi_node *node, uint64_t offset, uint64_t length, img_error *err)
+{
+    return imgi_io_discard(node->file, offset, length, err);
+}
+
+static int raw_resize(struct imgi_node *node, uint64_t size, img_error *err)
+{
+    int rc = imgi_io_resize(node->file, size, IMGI_PREALLOC_OFF, err);
+
+    if (rc == 0)
+        node->size = imgi_align_up(size, SECTOR);
+    return rc;
+}
+
+/* The file will hold as many bytes as the disk, and needs them all: holes are the filesystem's. */
+static int raw_measure(const struct imgi_measure *measure, img_measure_result *result,
+                       img_error *err)
+{
+    (void)err;
+    result->required = measure->size;
+    result->fully_allocated = measure->size;
+    return 0;
+}
+
+const struct imgi_driver imgi_driver_raw = {
+    .name = "raw",
+    .create_options = create_options,
+    .probe = raw_probe,
+    .create = raw_create,
+    .open = raw_open,
+    .map = raw_map,
+    .zero = raw_zero,
+    .discard = raw_discard,
+    .resize = raw_resize,
+    .measure = raw_measure,
+};

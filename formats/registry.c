@@ -1,0 +1,11 @@
+/*
+ * The list of formats: one line each. SPDX-License-Identifier: BSD-2-Clause
+ */
+#include "driver.h"
+
+extern const struct imgi_driver imgi_driver_raw;
+
+const struct imgi_driver *const imgi_drivers[] = {
+    &imgi_driver_raw,
+    NULL,
+};

@@ -1,0 +1,266 @@
+/*
+ * What a format implements, and what it may call. SPDX-License-Identifier: BSD-2-Clause
+ *
+ * A format translates addresses; the core moves bytes. A driver answers where a range of the
+ * guest's disk is and where it should go, and keeps its own metadata right. It never loops over
+ * user data.
+ *
+ * Locking: the core holds node->lock around every driver function except probe, create, open,
+ * close, pack and unpack, so a driver is written as if there were one thread. open, close and
+ * resize have the node to themselves. pack and unpack run on many threads at once and touch nothing
+ * but their arguments and what does not change after open.
+ *
+ * Formats include this header and nothing else of libimg.
+ */
+#ifndef IMGI_DRIVER_H
+#define IMGI_DRIVER_H
+
+#include <pthread.h>
+
+#include "cache.h"
+#include "codec/codec.h"
+#include "error.h"
+#include "io/io.h"
+#include "options.h"
+#include "policy.h"
+#include "util/bytes.h"
+#include "util/checked.h"
+
+struct imgi_node;
+struct imgi_files;
+struct imgi_info;
+struct imgi_checker;
+
+/* ---------------------------------------------------------------- extents */
+
+enum imgi_kind {
+    IMGI_DATA,   /* io and host say where the bytes are */
+    IMGI_ZERO,   /* reads as zeros */
+    IMGI_ABSENT, /* ask the backing image; zeros when there is none */
+    IMGI_PACKED, /* `stored` bytes at io/host, to be given to unpack; one whole cluster */
+    IMGI_OPAQUE  /* ask the driver's read */
+};
+
+enum imgi_extent_flags {
+    IMGI_EXTENT_INPLACE = 1u << 0,  /* DATA: may be overwritten where it lies */
+    IMGI_EXTENT_HOLES = 1u << 1,    /* DATA: holes of the file are zeros of the disk (raw, flat) */
+    IMGI_EXTENT_RESERVED = 1u << 2, /* ZERO or ABSENT: io and host tell of space kept for it */
+    IMGI_EXTENT_TAIL =
+        1u << 3 /* DATA: a cluster that the file's end cuts through reads as zeros behind it */
+};
+
+/* One run of the guest's disk. map is given a zeroed one. */
+struct imgi_extent {
+    uint64_t offset, length; /* guest bytes */
+    enum imgi_kind kind;
+    unsigned flags;
+    struct imgi_io *io;
+    uint64_t host;   /* byte of io */
+    uint64_t stored; /* PACKED: bytes that may hold the stored form (not past the end of io) */
+};
+
+/*
+ * Space for guest bytes that are about to be written. The core asks for whole clusters (the last
+ * may end at the disk's end); the driver may shorten length, to one cluster at least, so that the
+ * space is one run. The core fills the parts of the run that are not being written with what they
+ * read as before.
+ */
+struct imgi_alloc {
+    uint64_t offset, length; /* guest bytes */
+    uint64_t packed;         /* bytes of the stored form of exactly one cluster, or 0: plain */
+    struct imgi_io *io;      /* set by the driver */
+    uint64_t host;           /* set by the driver */
+    uint64_t cookie[2];      /* the driver's own, from reserve to link or cancel */
+};
+
+/* ------------------------------------------------------------------ nodes */
+
+/* One image of a chain. */
+struct imgi_node {
+    /* Set by the core before open. */
+    const struct imgi_driver *driver;
+    void *state;          /* driver->state_size bytes, zeroed */
+    struct imgi_io *file; /* the main file */
+    const char *name;     /* of the main file */
+    unsigned flags;       /* enum img_open_flags */
+    bool writable;
+    const img_options *options;
+    const struct img_policy *policy;
+    pthread_mutex_t lock; /* see the top of this file */
+
+    /* Filled by the driver's open; constant afterwards except size, which resize sets. */
+    uint64_t size;         /* of the disk */
+    uint32_t cluster_size; /* guest bytes that are mapped and packed as one; a power of two; 0: none
+                              (identity) */
+    char *backing_name;    /* malloc'd, or NULL; the core frees both */
+    char *backing_format;  /* malloc'd, or NULL: not said */
+    struct imgi_pack_params pack; /* codec IMGI_CODEC_NONE: cannot store compressed */
+    bool pack_only;  /* every write must be packed, in ascending order, each cluster once */
+    bool reads_zero; /* what was never written reads as zeros (and not as the file's old content) */
+    bool dirty, encrypted,
+        compressed; /* for info: not closed properly; encrypted; compressed extents only */
+
+    /* The core's own. */
+    struct imgi_files *files;
+    struct imgi_node *backing;
+    struct imgi_ranges *ranges;
+    bool guessed;
+    bool begun; /* begin_write has been called, or need not be */
+};
+
+/* ----------------------------------------------------------------- driver */
+
+struct imgi_probe {
+    const uint8_t *head; /* the first bytes of the file, zero padded to IMGI_PROBE_BYTES */
+    size_t length;       /* how many of them the file really has */
+    uint64_t size;       /* of the file */
+};
+#define IMGI_PROBE_BYTES 4096
+
+/* An image to be made. */
+struct imgi_create {
+    struct imgi_io *file;                      /* empty, or a device */
+    const char *name;                          /* the main file's final name */
+    uint64_t size;                             /* of the disk */
+    const img_options *options;                /* checked against create_options; never NULL */
+    const struct imgi_opt *table;              /* the driver's create_options */
+    const char *backing_name, *backing_format; /* NULL: none */
+    struct imgi_node *backing;                 /* open for reading, or NULL (none, or not opened) */
+    const struct img_policy *policy;
+    struct imgi_files *files;
+    unsigned flags;
+};
+
+struct imgi_measure {
+    uint64_t size;
+    const img_options *options;
+    const struct imgi_opt *table;
+    bool has_source;
+    img_image *source;
+    struct imgi_node *top; /* of source */
+};
+
+enum imgi_repair { IMGI_REPAIR_NONE, IMGI_REPAIR_LEAKS, IMGI_REPAIR_ALL };
+
+struct imgi_driver {
+    const char *name;
+    size_t state_size;
+    const struct imgi_opt *create_options; /* ended by name NULL; NULL: cannot create */
+    const struct imgi_opt *open_options;   /* likewise; NULL: none */
+
+    /* life */
+    /* 0..100: how sure it is that the head is of this format. Pure. raw answers 1. */
+    int (*probe)(const struct imgi_probe *probe);
+    /* Write an empty image to create->file (magic last). */
+    int (*create)(struct imgi_create *create, img_error *err);
+    int (*open)(struct imgi_node *node, img_error *err);
+    /* Always runs, after a failed open too. Writes out nothing: flush and finish did that. */
+    void (*close)(struct imgi_node *node);
+    /*
+     * Once, before the first change to an image that was opened for writing (not to one that is
+     * being made): what must be different from then on (an identifier of the content).
+     */
+    int (*begin_write)(struct imgi_node *node, img_error *err);
+    /* Before a close that keeps the image: write what only a complete image has (footer). */
+    int (*finish)(struct imgi_node *node, img_error *err);
+    int (*info)(struct imgi_node *node, struct imgi_info *info, img_error *err);
+    /* The top-level list "snapshots"; says nothing when there are none. */
+    int (*snapshots)(struct imgi_node *node, struct imgi_info *info, img_error *err);
+
+    /* address */
+    /* One run that begins at offset, of 1 to length bytes. No data is read. Merges what it can. */
+    int (*map)(struct imgi_node *node, uint64_t offset, uint64_t length, struct imgi_extent *extent,
+               img_error *err);
+    /* Only for formats whose map answers IMGI_OPAQUE. */
+    int (*read)(struct imgi_node *node, uint64_t offset, void *buffer, size_t length,
+                img_error *err);
+    int (*reserve)(struct imgi_node *node, struct imgi_alloc *alloc, img_error *err);
+    int (*link)(struct imgi_node *node, const struct imgi_alloc *alloc, img_error *err);
+    void (*cancel)(struct imgi_node *node, const struct imgi_alloc *alloc);
+    /*
+     * The range (whole clusters; the last may end at the disk's end) must read as zeros.
+     * IMG_E_UNSUPPORTED: the core writes zeros instead. unmap: the space may go.
+     */
+    int (*zero)(struct imgi_node *node, uint64_t offset, uint64_t length, bool unmap,
+                img_error *err);
+    /* Whole clusters that are no longer needed. Never required to do anything. */
+    int (*discard)(struct imgi_node *node, uint64_t offset, uint64_t length, img_error *err);
+
+    /* compressed clusters; NULL pack: imgi_pack as it is; NULL unpack: imgi_unpack with
+     * node->pack.codec */
+    int (*pack)(const struct imgi_node *node, struct imgi_packer *packer, uint64_t offset,
+                const void *in, size_t length, void *out, size_t capacity, size_t *packed,
+                img_error *err);
+    int (*unpack)(const struct imgi_node *node, struct imgi_unpacker *unpacker,
+                  const struct imgi_extent *extent, const void *in, size_t in_length, void *out,
+                  size_t out_length, img_error *err);
+
+    /* whole image */
+    /* Write out the metadata, in the right order, ending with the files' own flush. */
+    int (*flush)(struct imgi_node *node, img_error *err);
+    int (*resize)(struct imgi_node *node, uint64_t size, img_error *err);
+    int (*check)(struct imgi_node *node, struct imgi_checker *checker, img_error *err);
+    int (*measure)(const struct imgi_measure *measure, img_measure_result *result, img_error *err);
+};
+
+/* Every driver, ended by NULL. Defined in formats/registry.c. */
+extern const struct imgi_driver *const imgi_drivers[];
+
+/* --------------------------------------------------------------- services */
+
+/*
+ * Open another file of the image (an extent), by the name that stands in the image. The policy
+ * judges it; a file that create made a moment ago is found although it has no name yet. Opened for
+ * writing when the node is writable (and `writable`). It belongs to the node, which closes it.
+ * Opening the same file twice gives the same io.
+ */
+int imgi_node_open_file(struct imgi_node *node, const char *role, const char *name, bool writable,
+                        struct imgi_io **io, img_error *err);
+
+/* In create: make a file beside the main one. It belongs to create->files and gets its name with
+ * it. */
+int imgi_create_file(struct imgi_create *create, const char *name, struct imgi_io **io,
+                     img_error *err);
+
+/*
+ * In measure: the guest bytes of all clusters of that size that hold data (whole clusters), walking
+ * the source's map. 0 when there is no source.
+ */
+int imgi_measure_data(const struct imgi_measure *measure, uint32_t cluster_size, uint64_t *bytes,
+                      img_error *err);
+
+/* ---- info: a tree of keys in the order they are said. Keys as qemu-img's JSON has them. ---- */
+void imgi_info_string(struct imgi_info *info, const char *key, const char *value);
+void imgi_info_uint(struct imgi_info *info, const char *key, uint64_t value);
+void imgi_info_bool(struct imgi_info *info, const char *key, bool value);
+/* key is NULL inside a list. Every begin has its end. */
+void imgi_info_dict_begin(struct imgi_info *info, const char *key);
+void imgi_info_dict_end(struct imgi_info *info);
+void imgi_info_list_begin(struct imgi_info *info, const char *key);
+void imgi_info_list_end(struct imgi_info *info);
+
+/* ---- check ---- */
+enum imgi_finding {
+    IMGI_FINDING_CORRUPTION,
+    IMGI_FINDING_LEAK,
+    IMGI_FINDING_ERROR,
+    IMGI_FINDING_REPAIRED
+};
+
+struct imgi_checker {
+    enum imgi_repair repair;
+    img_check_result *result; /* the driver fills the cluster figures; imgi_found counts faults */
+    img_finding_fn *finding;
+    void *opaque;
+    img_job *job; /* for imgi_check_progress */
+};
+
+/* Count a fault (by kind; REPAIRED is only said) and say it in one line, "ERROR cluster 5
+ * refcount=0 reference=1". */
+void imgi_found(struct imgi_checker *checker, enum imgi_finding kind, const char *format, ...)
+    IMG_PRINTF(3, 4);
+/* Says how far it is; IMG_E_CANCELLED when the user wants to stop. */
+int imgi_check_progress(struct imgi_checker *checker, uint64_t done, uint64_t total,
+                        img_error *err);
+
+#endif

@@ -1,0 +1,190 @@
+/*
+ * What the parts of the core share. SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Lock order: ranges (held over data I/O), then node->lock, then a driver's
+ * caches. scratch->lock and the locks of jobs are leaves.
+ */
+#ifndef IMGI_INTERNAL_H
+#define IMGI_INTERNAL_H
+
+#include "driver.h"
+
+/* ------------------------------------------------------ files of an image (files.c) */
+
+/* One file of an image. */
+struct imgi_member {
+    struct imgi_io *io;
+    char *path;
+};
+
+/* All of them: the main one first, then what it names. */
+struct imgi_files {
+    struct imgi_member *list;
+    size_t count;
+    unsigned io_flags; /* for files opened or made later, without IMGI_IO_WRITE */
+};
+
+struct imgi_files *imgi_files_new(unsigned io_flags, img_error *err);
+/* Takes io over, also when it fails. */
+int imgi_files_add(struct imgi_files *files, struct imgi_io *io, const char *path, img_error *err);
+/* The file of that path, or NULL. */
+struct imgi_io *imgi_files_find(const struct imgi_files *files, const char *path);
+/* Give every made file its name, the main one last: it is what makes the others an image. */
+int imgi_files_publish(struct imgi_files *files, img_error *err);
+void imgi_files_free(struct imgi_files *files);
+
+/* The imgi_io_flags for a cache mode. */
+unsigned imgi_cache_io_flags(enum img_cache cache);
+
+/* Take the locks that an image opened with these flags takes on each of its files. */
+int imgi_lock_file(struct imgi_io *io, unsigned open_flags, bool writable, img_error *err);
+
+/* --------------------------------------------------------------- ranges (ranges.c) */
+
+/*
+ * Guest ranges in use. Readers and in-place writers share a range; whoever moves clusters
+ * (allocate, zero, discard) has it alone, so nobody reads or writes a host cluster that
+ * has been given to another guest address meanwhile.
+ */
+struct imgi_range {
+    uint64_t start, end;
+    bool exclusive;
+    struct imgi_range *next;
+};
+
+struct imgi_ranges *imgi_ranges_new(img_error *err);
+void imgi_ranges_free(struct imgi_ranges *ranges);
+/* Wait until the range can be had. *range is the caller's memory until the release. */
+void imgi_ranges_take(struct imgi_ranges *ranges, struct imgi_range *range, uint64_t start,
+                      uint64_t end, bool exclusive);
+void imgi_ranges_release(struct imgi_ranges *ranges, struct imgi_range *range);
+
+/* ---------------------------------------------------------- nodes (node.c, chain.c) */
+
+/* How the nodes of one image are opened. */
+struct imgi_open {
+    const char *format; /* NULL: probe */
+    unsigned flags;     /* enum img_open_flags */
+    enum img_cache cache;
+    const img_options *options;
+    const struct img_policy *policy; /* never NULL */
+};
+
+/* Open one image, without its chain. Takes files over, also when it fails. */
+int imgi_node_open(struct imgi_node **node, struct imgi_files *files, const struct imgi_open *how,
+                   img_error *err);
+/* As imgi_node_open, on the file of that name. */
+int imgi_node_open_name(struct imgi_node **node, const char *name, const struct imgi_open *how,
+                        img_error *err);
+/* Close a node and all below it. NULL is allowed. */
+void imgi_node_close(struct imgi_node *node);
+/* Called before each change: tells the driver of the first. */
+int imgi_node_begin_write(struct imgi_node *node, img_error *err);
+/* Write out metadata and flush the files. */
+int imgi_node_flush(struct imgi_node *node, img_error *err);
+
+/* Open the backing images of node, down to the last. */
+int imgi_chain_open(struct imgi_node *node, const struct imgi_open *how, img_error *err);
+/* The name under which a backing image is opened. The caller frees it. */
+int imgi_backing_path(const struct img_policy *policy, const char *image, const char *backing,
+                      char **path, img_error *err);
+
+/* NULL when there is no such format. */
+const struct imgi_driver *imgi_driver_find(const char *name);
+/* The best driver for the file, never NULL: raw takes what nobody else does. */
+int imgi_probe_file(struct imgi_io *io, const struct imgi_driver **driver, img_error *err);
+/* The best driver for a head that has been read. */
+const struct imgi_driver *imgi_probe_head(const struct imgi_probe *probe);
+
+/* ------------------------------------------------------------- requests (read.c, write.c) */
+
+/* What one thread needs to read packed clusters. Zeroed to begin with. */
+struct imgi_scratch {
+    struct imgi_unpacker *unpacker;
+    uint8_t *packed;
+    size_t packed_size;
+    uint8_t *cluster;
+    size_t cluster_size;
+    const struct imgi_node *cached; /* whose cluster is in there (read-only nodes only) */
+    uint64_t cached_offset;
+    struct imgi_scratch *next; /* free list of the image */
+};
+
+void imgi_scratch_clear(struct imgi_scratch *scratch);
+
+/* Reads through the chain. The range lies inside the node. */
+int imgi_node_read(struct imgi_node *node, uint64_t offset, void *buffer, size_t length,
+                   struct imgi_scratch *scratch, img_error *err);
+/* The same for who holds the range already. */
+int imgi_node_read_held(struct imgi_node *node, uint64_t offset, void *buffer, size_t length,
+                        struct imgi_scratch *scratch, img_error *err);
+int imgi_node_write(struct imgi_node *node, uint64_t offset, const void *buffer, size_t length,
+                    struct imgi_scratch *scratch, img_error *err);
+int imgi_node_zero(struct imgi_node *node, uint64_t offset, uint64_t length, bool unmap,
+                   struct imgi_scratch *scratch, img_error *err);
+int imgi_node_discard(struct imgi_node *node, uint64_t offset, uint64_t length, img_error *err);
+
+/*
+ * Space for one packed cluster, its bytes, and the link to them. The caller has the guest's cluster
+ * to itself.
+ */
+int imgi_node_write_packed(struct imgi_node *node, uint64_t offset, uint64_t length,
+                           const void *packed, size_t packed_length, img_error *err);
+/* The driver's pack, or the codec's. *packed is 0 when plain storage is as good. */
+int imgi_node_pack(const struct imgi_node *node, struct imgi_packer *packer, uint64_t offset,
+                   const void *in, void *out, size_t capacity, size_t *packed, img_error *err);
+
+/* reserve and link under the node's lock, with what they return checked. */
+int imgi_node_reserve(struct imgi_node *node, struct imgi_alloc *alloc, img_error *err);
+int imgi_node_link(struct imgi_node *node, const struct imgi_alloc *alloc, img_error *err);
+
+/* The driver's map, under the node's lock, checked. */
+int imgi_node_map(struct imgi_node *node, uint64_t offset, uint64_t length,
+                  struct imgi_extent *extent, img_error *err);
+/* Whether the node's clusters have no address of their own: guest bytes lie where the file has
+ * them. */
+bool imgi_node_is_identity(const struct imgi_node *node);
+
+/* ------------------------------------------------------------------ extents (extent.c) */
+
+/* One run of the disk and the node that decided it. */
+struct imgi_layer_run {
+    struct imgi_extent extent;
+    struct imgi_node *node; /* NULL: nobody has it, it reads as zeros */
+    unsigned depth;
+};
+
+/* Where a run comes from, through the whole chain. kind is never IMGI_ABSENT. */
+int imgi_chain_map(struct imgi_node *top, uint64_t offset, uint64_t length,
+                   struct imgi_layer_run *run, img_error *err);
+
+/* ------------------------------------------------------------------- images (image.c) */
+
+struct img_image {
+    struct imgi_node *top;
+    bool created; /* by img_create: to be published */
+    enum img_cache cache;
+    struct img_policy policy; /* a copy: the caller's may go */
+    pthread_mutex_t scratch_lock;
+    struct imgi_scratch *scratch; /* not in use by any thread */
+};
+
+/* An image without a top. End it with img_abandon. */
+img_image *imgi_image_new(const img_open_params *params, img_error *err);
+/* How its nodes are opened. */
+struct imgi_open imgi_image_how(const img_image *image, const img_open_params *params);
+
+struct imgi_scratch *imgi_scratch_take(img_image *image, img_error *err);
+void imgi_scratch_give(img_image *image, struct imgi_scratch *scratch);
+
+/*
+ * img_open and img_create on an I/O object instead of a named file, for tests. Both take io
+ * over, also when they fail. Files that the image names are looked for beside `name`.
+ */
+int imgi_image_open_io(img_image **image, struct imgi_io *io, const char *name,
+                       const img_open_params *params, img_error *err);
+int imgi_image_create_io(img_image **image, struct imgi_io *io, const char *name,
+                         const char *format, uint64_t size, const img_options *options,
+                         const img_open_params *params, img_error *err);
+
+#endif

@@ -1,0 +1,211 @@
+/*
+ * Reading: from extents to bytes, through the chain. SPDX-License-Identifier: BSD-2-Clause
+ *
+ * In a node that can be written, a range is held shared from its map to the end
+ * of its read, so that no cluster moves in between. What lies past the
+ * end of its file is an error that names the guest's range, never zeros.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+void imgi_scratch_clear(struct imgi_scratch *scratch)
+{
+    imgi_unpacker_free(scratch->unpacker);
+    free(scratch->packed);
+    free(scratch->cluster);
+    *scratch = (struct imgi_scratch){0};
+}
+
+static int grow(uint8_t **buffer, size_t *size, size_t wanted, img_error *err)
+{
+    uint8_t *larger;
+
+    if (*size >= wanted)
+        return 0;
+    larger = realloc(*buffer, wanted);
+    if (!larger)
+        return imgi_fail_nomem(err, "a compressed cluster");
+    *buffer = larger;
+    *size = wanted;
+    return 0;
+}
+
+/* Fetch the stored form of a packed cluster and unpack it into out, a whole cluster. */
+static int unpack_cluster(struct imgi_node *node, const struct imgi_extent *extent, uint8_t *out,
+                          struct imgi_scratch *scratch, img_error *err)
+{
+    size_t stored = (size_t)extent->stored;
+    int rc = 0;
+
+    if (extent->stored > 2 * (uint64_t)node->cluster_size + 4096)
+        return imgi_fail(err, IMG_E_CORRUPT, "a compressed cluster of %llu bytes",
+                         (unsigned long long)extent->stored);
+    if (!scratch->unpacker)
+        rc = imgi_unpacker_new(&scratch->unpacker, err);
+    if (rc == 0)
+        rc = grow(&scratch->packed, &scratch->packed_size, stored, err);
+    if (rc == 0)
+        rc = imgi_io_read(extent->io, scratch->packed, stored, extent->host, err);
+    if (rc < 0)
+        return rc;
+    if (node->driver->unpack)
+        return node->driver->unpack(node, scratch->unpacker, extent, scratch->packed, stored, out,
+                                    node->cluster_size, err);
+    return imgi_unpack(scratch->unpacker, node->pack.codec, scratch->packed, stored, out,
+                       node->cluster_size, NULL, err);
+}
+
+/* A part of a packed cluster, by way of scratch->cluster. */
+static int read_packed_part(struct imgi_node *node, const struct imgi_extent *extent,
+                            uint8_t *buffer, struct imgi_scratch *scratch, img_error *err)
+{
+    uint64_t start = imgi_align_down(extent->offset, node->cluster_size);
+    int rc = 0;
+
+    if (scratch->cached != node || scratch->cached_offset != start) {
+        scratch->cached = NULL;
+        rc = grow(&scratch->cluster, &scratch->cluster_size, node->cluster_size, err);
+        if (rc == 0)
+            rc = unpack_cluster(node, extent, scratch->cluster, scratch, err);
+        if (rc < 0)
+            return rc;
+        if (!node->writable) {
+            scratch->cached = node;
+            scratch->cached_offset = start;
+        }
+    }
+    memcpy(buffer, scratch->cluster + (extent->offset - start), (size_t)extent->length);
+    return rc;
+}
+
+static int read_packed(struct imgi_node *node, const struct imgi_extent *extent, uint8_t *buffer,
+                       struct imgi_scratch *scratch, img_error *err)
+{
+    int rc;
+
+    if (extent->length == node->cluster_size)
+        rc = unpack_cluster(node, extent, buffer, scratch, err);
+    else
+        rc = read_packed_part(node, extent, buffer, scratch, err);
+    if (rc < 0)
+        imgi_error_place(err, "compressed cluster of the guest's bytes at 0x%llx",
+                         (unsigned long long)extent->offset);
+    return rc;
+}
+
+/* How many of the extent's bytes may be had: the rest lies in a hole or a tail that reads as zeros.
+ */
+static int bytes_in_file(const struct imgi_node *node, const struct imgi_extent *extent,
+                         uint64_t *present, img_error *err)
+{
+    uint64_t size, end = extent->host + extent->length, lost;
+    int rc = imgi_io_size(extent->io, &size, err);
+
+    if (rc < 0)
+        return rc;
+    *present = extent->length;
+    if (end <= size)
+        return 0;
+    *present = extent->host < size ? size - extent->host : 0;
+    if (extent->flags & IMGI_EXTENT_HOLES)
+        return 0;
+    if ((extent->flags & IMGI_EXTENT_TAIL) && end <= imgi_align_up(size, node->cluster_size))
+        return 0;
+    lost = extent->offset + *present;
+    return imgi_fail(err, IMG_E_CORRUPT,
+                     "guest bytes 0x%llx to 0x%llx are stored at 0x%llx, past the end of the file "
+                     "(%llu bytes)",
+                     (unsigned long long)lost,
+                     (unsigned long long)(extent->offset + extent->length - 1),
+                     (unsigned long long)(extent->host + *present), (unsigned long long)size);
+}
+
+static int read_data(struct imgi_node *node, const struct imgi_extent *extent, uint8_t *buffer,
+                     img_error *err)
+{
+    uint64_t present;
+    int rc = bytes_in_file(node, extent, &present, err);
+
+    if (rc == 0 && present > 0)
+        rc = imgi_io_read(extent->io, buffer, (size_t)present, extent->host, err);
+    if (rc == 0)
+        memset(buffer + present, 0, (size_t)(extent->length - present));
+    return rc;
+}
+
+/* Bytes that this node does not have: those of the image below, as far as it reaches. */
+static int read_absent(struct imgi_node *node, const struct imgi_extent *extent, uint8_t *buffer,
+                       struct imgi_scratch *scratch, img_error *err)
+{
+    uint64_t below = 0;
+
+    if (node->backing && extent->offset < node->backing->size)
+        below = IMGI_MIN(extent->length, node->backing->size - extent->offset);
+    memset(buffer + below, 0, (size_t)(extent->length - below));
+    if (below == 0)
+        return 0;
+    return imgi_node_read(node->backing, extent->offset, buffer, (size_t)below, scratch, err);
+}
+
+static int read_extent(struct imgi_node *node, const struct imgi_extent *extent, uint8_t *buffer,
+                       struct imgi_scratch *scratch, img_error *err)
+{
+    int rc = 0;
+
+    switch (extent->kind) {
+    case IMGI_DATA:
+        return read_data(node, extent, buffer, err);
+    case IMGI_PACKED:
+        return read_packed(node, extent, buffer, scratch, err);
+    case IMGI_ABSENT:
+        return read_absent(node, extent, buffer, scratch, err);
+    case IMGI_ZERO:
+        memset(buffer, 0, (size_t)extent->length);
+        return 0;
+    case IMGI_OPAQUE:
+        pthread_mutex_lock(&node->lock);
+        rc = node->driver->read(node, extent->offset, buffer, (size_t)extent->length, err);
+        pthread_mutex_unlock(&node->lock);
+        break;
+    }
+    return rc;
+}
+
+int imgi_node_read_held(struct imgi_node *node, uint64_t offset, void *buffer, size_t length,
+                        struct imgi_scratch *scratch, img_error *err)
+{
+    uint8_t *out = buffer;
+    int rc = 0;
+
+    while (length > 0) {
+        struct imgi_extent extent;
+
+        rc = imgi_node_map(node, offset, length, &extent, err);
+        if (rc == 0)
+            rc = read_extent(node, &extent, out, scratch, err);
+        if (rc < 0) {
+            imgi_error_image(err, node->name);
+            return rc;
+        }
+        out += extent.length;
+        offset += extent.length;
+        length -= (size_t)extent.length;
+    }
+    return 0;
+}
+
+int imgi_node_read(struct imgi_node *node, uint64_t offset, void *buffer, size_t length,
+                   struct imgi_scratch *scratch, img_error *err)
+{
+    struct imgi_range range;
+    int rc;
+
+    if (!node->ranges)
+        return imgi_node_read_held(node, offset, buffer, length, scratch, err);
+    imgi_ranges_take(node->ranges, &range, offset, offset + length, false);
+    rc = imgi_node_read_held(node, offset, buffer, length, scratch, err);
+    imgi_ranges_release(node->ranges, &range);
+    return rc;
+}

@@ -1,0 +1,149 @@
+/*
+ * The gate: what every request passes before the image sees it.
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Ranges, the right to write, and cache modes that promise the disk are dealt with here once,
+ * for every format.
+ */
+#include "internal.h"
+
+static int check_range(const img_image *image, const char *what, uint64_t offset, uint64_t length,
+                       img_error *err)
+{
+    if (imgi_span_ok(offset, length, image->top->size))
+        return 0;
+    imgi_fail(err, IMG_E_RANGE, "a %s of %llu bytes at %llu is outside the disk of %llu bytes",
+              what, (unsigned long long)length, (unsigned long long)offset,
+              (unsigned long long)image->top->size);
+    imgi_error_image(err, image->top->name);
+    return IMG_E_RANGE;
+}
+
+static int check_change(const img_image *image, const char *what, uint64_t offset, uint64_t length,
+                        img_error *err)
+{
+    int rc;
+
+    if (!image->top->writable) {
+        imgi_fail(err, IMG_E_RDONLY, "a %s needs an image that is open for writing", what);
+        imgi_error_image(err, image->top->name);
+        return IMG_E_RDONLY;
+    }
+    rc = check_range(image, what, offset, length, err);
+    if (rc == 0)
+        rc = imgi_node_begin_write(image->top, err);
+    return rc;
+}
+
+/* Cache modes that promise that a write is on disk when it returns: the metadata too. */
+static int settle(img_image *image, img_error *err)
+{
+    if (image->cache != IMG_CACHE_WRITETHROUGH && image->cache != IMG_CACHE_DIRECTSYNC)
+        return 0;
+    return imgi_node_flush(image->top, err);
+}
+
+int img_read(img_image *image, uint64_t offset, void *buffer, size_t length, img_error *err)
+{
+    struct imgi_scratch *scratch;
+    int rc = check_range(image, "read", offset, length, err);
+
+    if (rc < 0)
+        return rc;
+    scratch = imgi_scratch_take(image, err);
+    if (!scratch)
+        return IMG_E_NOMEM;
+    rc = imgi_node_read(image->top, offset, buffer, length, scratch, err);
+    imgi_scratch_give(image, scratch);
+    return rc;
+}
+
+int img_write(img_image *image, uint64_t offset, const void *buffer, size_t length, img_error *err)
+{
+    struct imgi_scratch *scratch;
+    int rc = check_change(image, "write", offset, length, err);
+
+    if (rc < 0)
+        return rc;
+    scratch = imgi_scratch_take(image, err);
+    if (!scratch)
+        return IMG_E_NOMEM;
+    rc = imgi_node_write(image->top, offset, buffer, length, scratch, err);
+    imgi_scratch_give(image, scratch);
+    if (rc == 0)
+        rc = settle(image, err);
+    return rc;
+}
+
+int img_zero(img_image *image, uint64_t offset, uint64_t length, unsigned flags, img_error *err)
+{
+    struct imgi_scratch *scratch;
+    int rc = check_change(image, "zero request", offset, length, err);
+
+    if (rc < 0)
+        return rc;
+    scratch = imgi_scratch_take(image, err);
+    if (!scratch)
+        return IMG_E_NOMEM;
+    rc = imgi_node_zero(image->top, offset, length, (flags & IMG_ZERO_UNMAP) != 0, scratch, err);
+    imgi_scratch_give(image, scratch);
+    if (rc == 0)
+        rc = settle(image, err);
+    return rc;
+}
+
+int img_discard(img_image *image, uint64_t offset, uint64_t length, img_error *err)
+{
+    int rc = check_change(image, "discard", offset, length, err);
+
+    if (rc == 0)
+        rc = imgi_node_discard(image->top, offset, length, err);
+    if (rc == 0)
+        rc = settle(image, err);
+    return rc;
+}
+
+int img_flush(img_image *image, img_error *err)
+{
+    if (!image->top->writable)
+        return 0;
+    return imgi_node_flush(image->top, err);
+}
+
+/* Space that a larger disk exposes must not show what a longer backing image has there. */
+static int hide_backing(img_image *image, uint64_t old_size, img_error *err)
+{
+    struct imgi_node *top = image->top;
+    uint64_t end;
+
+    if (!top->backing || top->backing->size <= old_size || top->size <= old_size)
+        return 0;
+    end = IMGI_MIN(top->size, top->backing->size);
+    return img_zero(image, old_size, end - old_size, IMG_ZERO_UNMAP, err);
+}
+
+int img_resize(img_image *image, uint64_t size, img_error *err)
+{
+    struct imgi_node *top = image->top;
+    uint64_t old_size = top->size;
+    int rc = check_change(image, "resize", 0, 0, err);
+
+    if (rc < 0)
+        return rc;
+    rc = imgi_policy_limit(top->policy, IMG_LIMIT_VIRTUAL_SIZE, size, "virtual size", err);
+    if (rc == 0 && !top->driver->resize)
+        rc = imgi_fail(err, IMG_E_UNSUPPORTED, "Image format driver '%s' does not support resize",
+                       top->driver->name);
+    if (rc == 0) {
+        pthread_mutex_lock(&top->lock);
+        rc = top->driver->resize(top, size, err);
+        pthread_mutex_unlock(&top->lock);
+    }
+    if (rc == 0)
+        rc = hide_backing(image, old_size, err);
+    if (rc == 0)
+        rc = settle(image, err);
+    if (rc < 0)
+        imgi_error_image(err, top->name);
+    return rc;
+}

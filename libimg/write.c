@@ -1,0 +1,451 @@
+/*
+ * Writing: in place, or into new clusters. SPDX-License-Identifier: BSD-2-Clause
+ *
+ * A new cluster is reserved, filled (with what the guest writes, and around it with what was there
+ * before) and only then linked. Whoever does that has the guest's clusters to
+ * itself; writers of data that stays where it is share.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+/* The most that one reservation covers, so that a huge write holds no huge range. */
+#define CHUNK (2u << 20)
+
+/* Zeros to write where a format has no other way to say it. */
+#define ZEROS_SIZE (64u << 10)
+static const uint8_t zeros[ZEROS_SIZE];
+
+int imgi_node_reserve(struct imgi_node *node, struct imgi_alloc *alloc, img_error *err)
+{
+    uint64_t wanted = alloc->length;
+    int rc;
+
+    pthread_mutex_lock(&node->lock);
+    rc = node->driver->reserve(node, alloc, err);
+    pthread_mutex_unlock(&node->lock);
+    if (rc == 0 && (alloc->length == 0 || alloc->length > wanted || !alloc->io))
+        rc = imgi_fail(err, IMG_E_INTERNAL, "%s: a reservation of %llu bytes answers %llu",
+                       node->driver->name, (unsigned long long)wanted,
+                       (unsigned long long)alloc->length);
+    return rc;
+}
+
+int imgi_node_link(struct imgi_node *node, const struct imgi_alloc *alloc, img_error *err)
+{
+    int rc;
+
+    pthread_mutex_lock(&node->lock);
+    rc = node->driver->link(node, alloc, err);
+    pthread_mutex_unlock(&node->lock);
+    return rc;
+}
+
+static void cancel(struct imgi_node *node, const struct imgi_alloc *alloc)
+{
+    if (!node->driver->cancel)
+        return;
+    pthread_mutex_lock(&node->lock);
+    node->driver->cancel(node, alloc);
+    pthread_mutex_unlock(&node->lock);
+}
+
+int imgi_node_pack(const struct imgi_node *node, struct imgi_packer *packer, uint64_t offset,
+                   const void *in, void *out, size_t capacity, size_t *packed, img_error *err)
+{
+    if (node->driver->pack)
+        return node->driver->pack(node, packer, offset, in, node->cluster_size, out, capacity,
+                                  packed, err);
+    *packed = imgi_pack(packer, in, node->cluster_size, out, node->cluster_size - 1);
+    return 0;
+}
+
+int imgi_node_write_packed(struct imgi_node *node, uint64_t offset, uint64_t length,
+                           const void *packed, size_t packed_length, img_error *err)
+{
+    struct imgi_alloc alloc = {.offset = offset, .length = length, .packed = packed_length};
+    int rc = imgi_node_reserve(node, &alloc, err);
+
+    if (rc < 0)
+        return rc;
+    rc = imgi_io_write(alloc.io, packed, packed_length, alloc.host, err);
+    if (rc == 0)
+        rc = imgi_node_link(node, &alloc, err);
+    if (rc < 0)
+        cancel(node, &alloc);
+    return rc;
+}
+
+/*
+ * The first and last clusters of a reservation, as they must be stored: old content
+ * with the guest's bytes laid over it. Clusters between them come straight from the
+ * guest's buffer.
+ */
+struct edges {
+    uint8_t *first, *last; /* a cluster each, or NULL: written whole */
+};
+
+static int read_edge(struct imgi_node *node, uint64_t cluster, uint8_t **edge,
+                     struct imgi_scratch *scratch, img_error *err)
+{
+    size_t length = (size_t)IMGI_MIN(node->cluster_size, node->size - cluster);
+
+    *edge = calloc(1, node->cluster_size);
+    if (!*edge)
+        return imgi_fail_nomem(err, "a cluster");
+    return imgi_node_read_held(node, cluster, *edge, length, scratch, err);
+}
+
+/* Fill *edges for a write of offset..end into the clusters start..stop. */
+static int fill_edges(struct imgi_node *node, const struct imgi_alloc *alloc, uint64_t offset,
+                      uint64_t end, const uint8_t *buffer, struct edges *edges,
+                      struct imgi_scratch *scratch, img_error *err)
+{
+    uint64_t size = node->cluster_size;
+    uint64_t stop = imgi_align_up(alloc->offset + alloc->length, size);
+    uint64_t last = stop - size;
+    int rc = 0;
+
+    if (offset > alloc->offset || (last == alloc->offset && end < stop)) {
+        rc = read_edge(node, alloc->offset, &edges->first, scratch, err);
+        if (rc == 0)
+            memcpy(edges->first + (offset - alloc->offset), buffer,
+                   (size_t)(IMGI_MIN(end, alloc->offset + size) - offset));
+    }
+    if (rc == 0 && last != alloc->offset && end < stop) {
+        rc = read_edge(node, last, &edges->last, scratch, err);
+        if (rc == 0)
+            memcpy(edges->last, buffer + (last - offset), (size_t)(end - last));
+    }
+    return rc;
+}
+
+static int store(struct imgi_node *node, const struct imgi_alloc *alloc, uint64_t offset,
+                 uint64_t end, const uint8_t *buffer, struct imgi_scratch *scratch, img_error *err)
+{
+    struct edges edges = {NULL, NULL};
+    size_t size = node->cluster_size;
+    uint64_t stop = imgi_align_up(alloc->offset + alloc->length, size);
+    struct iovec iov[3];
+    uint64_t from = alloc->offset, to = stop;
+    int count = 0, rc;
+
+    rc = fill_edges(node, alloc, offset, end, buffer, &edges, scratch, err);
+    if (rc < 0)
+        goto out;
+    if (edges.first) {
+        iov[count++] = (struct iovec){edges.first, size};
+        from += size;
+    }
+    if (edges.last)
+        to -= size;
+    if (to > from)
+        iov[count++] =
+            (struct iovec){(void *)(uintptr_t)(buffer + (from - offset)), (size_t)(to - from)};
+    if (edges.last)
+        iov[count++] = (struct iovec){edges.last, size};
+    rc = imgi_io_writev(alloc->io, iov, count, alloc->host, err);
+out:
+    free(edges.first);
+    free(edges.last);
+    return rc;
+}
+
+/* Write into new clusters. Returns how many of the bytes it took, or an error. */
+static int write_new(struct imgi_node *node, uint64_t offset, const uint8_t *buffer,
+                     uint64_t length, uint64_t *taken, struct imgi_scratch *scratch, img_error *err)
+{
+    uint64_t start = imgi_align_down(offset, node->cluster_size);
+    uint64_t stop = IMGI_MIN(imgi_align_up(offset + length, node->cluster_size), node->size);
+    struct imgi_alloc alloc = {.offset = start, .length = stop - start};
+    uint64_t end;
+    int rc = imgi_node_reserve(node, &alloc, err);
+
+    if (rc < 0)
+        return rc;
+    end = IMGI_MIN(offset + length, alloc.offset + alloc.length);
+    rc = store(node, &alloc, offset, end, buffer, scratch, err);
+    if (rc == 0)
+        rc = imgi_node_link(node, &alloc, err);
+    if (rc < 0) {
+        cancel(node, &alloc);
+        return rc;
+    }
+    *taken = end - offset;
+    return 0;
+}
+
+static bool in_place(const struct imgi_extent *extent)
+{
+    return extent->kind == IMGI_DATA && (extent->flags & IMGI_EXTENT_INPLACE);
+}
+
+/* How far the clusters that need new space reach, from a map that began at offset. */
+static int run_without_space(struct imgi_node *node, uint64_t offset, uint64_t length,
+                             uint64_t *run, img_error *err)
+{
+    struct imgi_extent extent;
+    uint64_t end = offset;
+
+    while (end < offset + length) {
+        int rc = imgi_node_map(node, end, offset + length - end, &extent, err);
+
+        if (rc < 0)
+            return rc;
+        if (in_place(&extent))
+            break;
+        end += extent.length;
+    }
+    *run = end - offset;
+    return 0;
+}
+
+/* One step of a write whose clusters the caller has to itself. */
+static int write_step(struct imgi_node *node, uint64_t offset, const uint8_t *buffer,
+                      uint64_t length, uint64_t *taken, struct imgi_scratch *scratch,
+                      img_error *err)
+{
+    struct imgi_extent extent;
+    uint64_t run;
+    int rc = imgi_node_map(node, offset, length, &extent, err);
+
+    if (rc < 0)
+        return rc;
+    if (in_place(&extent)) {
+        *taken = extent.length;
+        return imgi_io_write(extent.io, buffer, (size_t)extent.length, extent.host, err);
+    }
+    rc = run_without_space(node, offset, length, &run, err);
+    if (rc < 0)
+        return rc;
+    return write_new(node, offset, buffer, run, taken, scratch, err);
+}
+
+/* As much of a write as can be done where the data lies already. *done: how much that was. */
+static int write_shared(struct imgi_node *node, uint64_t offset, const uint8_t *buffer,
+                        uint64_t length, uint64_t *done, img_error *err)
+{
+    struct imgi_range range;
+    int rc = 0;
+
+    *done = 0;
+    if (node->ranges)
+        imgi_ranges_take(node->ranges, &range, offset, offset + length, false);
+    while (rc == 0 && *done < length) {
+        struct imgi_extent extent;
+
+        rc = imgi_node_map(node, offset + *done, length - *done, &extent, err);
+        if (rc < 0 || !in_place(&extent))
+            break;
+        rc = imgi_io_write(extent.io, buffer + *done, (size_t)extent.length, extent.host, err);
+        if (rc == 0)
+            *done += extent.length;
+    }
+    if (node->ranges)
+        imgi_ranges_release(node->ranges, &range);
+    return rc;
+}
+
+static int write_exclusive(struct imgi_node *node, uint64_t offset, const uint8_t *buffer,
+                           uint64_t length, struct imgi_scratch *scratch, img_error *err)
+{
+    struct imgi_range range;
+    uint64_t taken = 0;
+    int rc = 0;
+
+    imgi_ranges_take(node->ranges, &range, imgi_align_down(offset, node->cluster_size),
+                     imgi_align_up(offset + length, node->cluster_size), true);
+    for (; rc == 0 && length > 0; offset += taken, buffer += taken, length -= taken)
+        rc = write_step(node, offset, buffer, length, &taken, scratch, err);
+    imgi_ranges_release(node->ranges, &range);
+    return rc;
+}
+
+/* A cluster at a time, packed: all that a write-once format takes. */
+static int write_pack_only(struct imgi_node *node, uint64_t offset, const uint8_t *buffer,
+                           size_t length, img_error *err)
+{
+    size_t size = node->cluster_size, capacity = 2 * size + 4096, packed;
+    struct imgi_packer *packer = NULL;
+    uint8_t *cluster = calloc(1, size), *out = malloc(capacity);
+    int rc = 0;
+
+    if (!cluster || !out)
+        rc = imgi_fail_nomem(err, "a compressed cluster");
+    if (offset % size != 0 || (length % size != 0 && offset + length != node->size))
+        rc = imgi_fail(err, IMG_E_UNSUPPORTED,
+                       "this subformat takes whole clusters of %zu bytes only", size);
+    if (rc == 0)
+        rc = imgi_packer_new(&packer, &node->pack, err);
+    while (rc == 0 && length > 0) {
+        size_t step = IMGI_MIN(length, size);
+
+        memcpy(cluster, buffer, step);
+        memset(cluster + step, 0, size - step);
+        rc = imgi_node_pack(node, packer, offset, cluster, out, capacity, &packed, err);
+        if (rc == 0)
+            rc = imgi_node_write_packed(node, offset, step, out, packed, err);
+        offset += step;
+        buffer += step;
+        length -= step;
+    }
+    imgi_packer_free(packer);
+    free(cluster);
+    free(out);
+    return rc;
+}
+
+/*
+ * A guest must not turn what was guessed to be raw into something else: whoever guessed
+ * next time would be led to the files that the new header names.
+ */
+static int guard_guess(struct imgi_node *node, uint64_t offset, const uint8_t *buffer,
+                       size_t length, img_error *err)
+{
+    uint8_t head[IMGI_PROBE_BYTES] = {0};
+    struct imgi_probe probe = {.head = head};
+    int rc = imgi_io_size(node->file, &probe.size, err);
+
+    if (rc < 0)
+        return rc;
+    probe.length = (size_t)IMGI_MIN(probe.size, sizeof(head));
+    if (probe.length > 0)
+        rc = imgi_io_read(node->file, head, probe.length, 0, err);
+    if (rc < 0)
+        return rc;
+    memcpy(head + offset, buffer, IMGI_MIN(length, sizeof(head) - (size_t)offset));
+    probe.length = sizeof(head);
+    if (imgi_probe_head(&probe) != node->driver)
+        return imgi_fail(err, IMG_E_DENIED,
+                         "the image was guessed to be raw, and this write would make it look like "
+                         "another format: name the format to allow it");
+    return 0;
+}
+
+int imgi_node_write(struct imgi_node *node, uint64_t offset, const void *data, size_t length,
+                    struct imgi_scratch *scratch, img_error *err)
+{
+    const uint8_t *buffer = data;
+    int rc = 0;
+
+    if (node->guessed && offset < IMGI_PROBE_BYTES)
+        rc = guard_guess(node, offset, buffer, length, err);
+    if (rc == 0 && node->pack_only)
+        rc = write_pack_only(node, offset, buffer, length, err);
+    while (rc == 0 && length > 0 && !node->pack_only) {
+        uint64_t chunk = IMGI_MIN(length, CHUNK), done;
+
+        rc = write_shared(node, offset, buffer, chunk, &done, err);
+        if (rc == 0 && done < chunk && imgi_node_is_identity(node))
+            rc = imgi_fail(err, IMG_E_RDONLY, "guest bytes at 0x%llx cannot be written",
+                           (unsigned long long)(offset + done));
+        if (rc == 0 && done < chunk)
+            rc = write_exclusive(node, offset + done, buffer + done, chunk - done, scratch, err);
+        offset += chunk;
+        buffer += chunk;
+        length -= (size_t)chunk;
+    }
+    if (rc < 0)
+        imgi_error_image(err, node->name);
+    return rc;
+}
+
+static int write_zeros(struct imgi_node *node, uint64_t offset, uint64_t length,
+                       struct imgi_scratch *scratch, img_error *err)
+{
+    int rc = 0;
+
+    while (rc == 0 && length > 0) {
+        size_t step = (size_t)IMGI_MIN(length, sizeof(zeros));
+
+        rc = imgi_node_write(node, offset, zeros, step, scratch, err);
+        offset += step;
+        length -= step;
+    }
+    return rc;
+}
+
+/* The part of a range that consists of whole clusters; the disk's end counts as a border. */
+static void whole_clusters(const struct imgi_node *node, uint64_t offset, uint64_t length,
+                           uint64_t *start, uint64_t *end)
+{
+    uint64_t unit = node->cluster_size ? node->cluster_size : 1;
+
+    *start = imgi_align_up(offset, unit);
+    *end = offset + length;
+    if (*end != node->size)
+        *end = imgi_align_down(*end, unit);
+    if (*end < *start)
+        *end = *start;
+}
+
+typedef int cluster_fn(struct imgi_node *node, uint64_t start, uint64_t end, bool unmap,
+                       img_error *err);
+
+static int driver_zero(struct imgi_node *node, uint64_t start, uint64_t end, bool unmap,
+                       img_error *err)
+{
+    return node->driver->zero(node, start, end - start, unmap, err);
+}
+
+static int driver_discard(struct imgi_node *node, uint64_t start, uint64_t end, bool unmap,
+                          img_error *err)
+{
+    (void)unmap;
+    return node->driver->discard(node, start, end - start, err);
+}
+
+/* Call a driver's function with the range for itself. */
+static int with_range(struct imgi_node *node, cluster_fn *fn, uint64_t start, uint64_t end,
+                      bool unmap, img_error *err)
+{
+    struct imgi_range range;
+    int rc;
+
+    if (node->ranges)
+        imgi_ranges_take(node->ranges, &range, start, end, true);
+    pthread_mutex_lock(&node->lock);
+    rc = fn(node, start, end, unmap, err);
+    pthread_mutex_unlock(&node->lock);
+    if (node->ranges)
+        imgi_ranges_release(node->ranges, &range);
+    return rc;
+}
+
+int imgi_node_zero(struct imgi_node *node, uint64_t offset, uint64_t length, bool unmap,
+                   struct imgi_scratch *scratch, img_error *err)
+{
+    uint64_t start, end;
+    img_error failure;
+    int rc = IMG_E_UNSUPPORTED;
+
+    whole_clusters(node, offset, length, &start, &end);
+    if (end > start && node->driver->zero)
+        rc = with_range(node, driver_zero, start, end, unmap, &failure);
+    if (rc == IMG_E_UNSUPPORTED)
+        return write_zeros(node, offset, length, scratch, err);
+    if (rc < 0 && err)
+        *err = failure;
+    if (rc == 0)
+        rc = write_zeros(node, offset, start - offset, scratch, err);
+    if (rc == 0)
+        rc = write_zeros(node, end, offset + length - end, scratch, err);
+    if (rc < 0)
+        imgi_error_image(err, node->name);
+    return rc;
+}
+
+int imgi_node_discard(struct imgi_node *node, uint64_t offset, uint64_t length, img_error *err)
+{
+    uint64_t start, end;
+    int rc;
+
+    whole_clusters(node, offset, length, &start, &end);
+    if (end == start || !node->driver->discard)
+        return 0;
+    rc = with_range(node, driver_discard, start, end, false, err);
+    if (rc < 0)
+        imgi_error_image(err, node->name);
+    return rc;
+}
