@@ -3,9 +3,11 @@
  */
 #include "driver.h"
 
+extern const struct imgi_driver imgi_driver_qcow2;
 extern const struct imgi_driver imgi_driver_raw;
 
 const struct imgi_driver *const imgi_drivers[] = {
+    &imgi_driver_qcow2,
     &imgi_driver_raw,
     NULL,
 };

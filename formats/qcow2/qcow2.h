@@ -1,0 +1,331 @@
+/*
+ * An open qcow2 image, and what its parts do for each other.
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * node->lock covers everything in struct qcow2; pack and unpack do not look at it.
+ *
+ * What is in memory goes to disk in this order ("->": the file is flushed), so that a crash may
+ * lose space and never points at what is not there:
+ *
+ *   data, refcounts -> refcount table -> L2 tables -> L1 table -> refcounts of what was freed
+ *
+ * A freed cluster keeps its refcount, and so is given to nobody, until the tables that dropped
+ * it are on disk (frees.c).
+ */
+#ifndef QCOW2_QCOW2_H
+#define QCOW2_QCOW2_H
+
+#include "disk.h"
+
+/* ------------------------------------------------------------ tables in memory (table.c) */
+
+/* The L1 table or the refcount table: all of it in memory, changes written back in pieces. */
+struct qcow2_table {
+    uint64_t *entries; /* in the host's order; NULL: not loaded */
+    uint64_t count;
+    uint64_t offset; /* in the file */
+    uint8_t *dirty;  /* a flag for each piece of QCOW2_TABLE_PIECE entries */
+    bool any_dirty;
+};
+#define QCOW2_TABLE_PIECE 512u
+
+/* Make a table of count zeros in memory. */
+int qcow2_table_new(struct qcow2_table *table, uint64_t offset, uint64_t count, img_error *err);
+/* Read it from the file. what names it in errors. */
+int qcow2_table_load(struct qcow2_table *table, const char *what, struct imgi_node *node,
+                     uint64_t offset, uint64_t count, img_error *err);
+void qcow2_table_set(struct qcow2_table *table, uint64_t index, uint64_t entry);
+/* All of it is to be written. */
+void qcow2_table_set_dirty(struct qcow2_table *table);
+int qcow2_table_write(struct qcow2_table *table, struct imgi_io *io, img_error *err);
+void qcow2_table_free(struct qcow2_table *table);
+
+/* ------------------------------------------------- which clusters hold metadata (owned.c) */
+
+enum qcow2_owner {
+    QCOW2_OWNER_NONE,
+    QCOW2_OWNER_HEADER,
+    QCOW2_OWNER_REFTABLE,
+    QCOW2_OWNER_REFBLOCK,
+    QCOW2_OWNER_L1,
+    QCOW2_OWNER_L2,
+    QCOW2_OWNER_SNAPSHOT /* the snapshot table and the snapshots' L1 tables */
+};
+
+/* A set of host clusters, as an open hash. Kept for images that are open for writing. */
+struct qcow2_owned {
+    uint64_t *slots; /* cluster number << 3 | owner; 0: free */
+    size_t size;     /* a power of two, or 0 */
+    size_t count;
+};
+
+const char *qcow2_owner_name(enum qcow2_owner owner);
+enum qcow2_owner qcow2_owned_find(const struct qcow2_owned *owned, uint64_t cluster);
+/* IMG_E_CORRUPT when the cluster has an owner already. */
+int qcow2_owned_add(struct qcow2_owned *owned, uint64_t cluster, enum qcow2_owner owner,
+                    img_error *err);
+int qcow2_owned_add_run(struct qcow2_owned *owned, uint64_t cluster, uint64_t count,
+                        enum qcow2_owner owner, img_error *err);
+void qcow2_owned_remove(struct qcow2_owned *owned, uint64_t cluster);
+void qcow2_owned_free(struct qcow2_owned *owned);
+
+/* ------------------------------------------------------- clusters to be freed (frees.c) */
+
+/* A run of clusters that loses a reference once the tables without them are on disk. */
+struct qcow2_free {
+    uint64_t cluster, count;
+    bool discard; /* give the space back to the host too */
+};
+
+struct qcow2_frees {
+    struct qcow2_free *runs;
+    size_t count, room;
+};
+
+/* ------------------------------------------------------------------------------ the image */
+
+struct qcow2 {
+    struct imgi_node *node;
+    struct qcow2_header header;
+
+    /* Constant after open. */
+    unsigned cluster_bits;
+    uint32_t cluster_size;
+    unsigned l2_bits;    /* log2 of the entries of an L2 table */
+    unsigned block_bits; /* log2 of the refcounts in a refcount block */
+    uint64_t refcount_max;
+
+    struct qcow2_table l1;
+    struct qcow2_table reftable; /* loaded for writing and for check only */
+    struct imgi_cache *l2_cache;
+    struct imgi_cache *refcount_cache;
+    struct qcow2_owned owned;
+    struct qcow2_frees frees;
+    uint64_t free_hint;  /* every cluster below has a refcount that is not 0 */
+    uint64_t stream_end; /* where the next compressed stream may be appended; 0: nowhere */
+    bool broken;         /* a contradiction was met: nothing more is written */
+};
+
+static inline struct qcow2 *qcow2_of(const struct imgi_node *node)
+{
+    return node->state;
+}
+
+/* Clusters for so many bytes. */
+static inline uint64_t qcow2_clusters(const struct qcow2 *q, uint64_t bytes)
+{
+    return imgi_div_up(bytes, q->cluster_size);
+}
+
+/* open.c */
+extern const struct imgi_driver imgi_driver_qcow2;
+/* Fill q from node and q->header: the constants and the caches. */
+int qcow2_attach(struct qcow2 *q, struct imgi_node *node, img_error *err);
+void qcow2_detach(struct qcow2 *q);
+/* Load the L1 table if that has not been done. */
+int qcow2_need_l1(struct qcow2 *q, img_error *err);
+/*
+ * A contradiction in the image, which the caller has put into its error: set the corrupt bit and
+ * refuse every later write. Returns IMG_E_CORRUPT.
+ */
+int qcow2_broken(struct qcow2 *q);
+/* Fails when the image cannot be changed any more. */
+int qcow2_writable(const struct qcow2 *q, img_error *err);
+
+/* flush.c */
+/* Refcounts and the refcount table to disk, flushed, for what refers to them. */
+int qcow2_refcounts_out(struct qcow2 *q, img_error *err);
+/* The before_write hook of the L2 cache. */
+int qcow2_before_l2(void *opaque, img_error *err);
+/* Everything to disk, in order. The file's last flush is the caller's. */
+int qcow2_flush(struct imgi_node *node, img_error *err);
+/* Write `length` bytes of the header at `offset`, and flush. */
+int qcow2_header_update(struct qcow2 *q, unsigned offset, const void *bytes, size_t length,
+                        img_error *err);
+
+/* ------------------------------------------------------------------- addresses (lookup.c) */
+
+/* What an L2 entry says of its cluster. */
+struct qcow2_entry {
+    enum imgi_kind kind;
+    uint64_t host;   /* DATA, and ZERO that keeps its space; 0: none. PACKED: of the first byte */
+    uint64_t length; /* PACKED: bytes that may hold the stream */
+    bool copied;
+};
+
+/* Fails with IMG_E_CORRUPT for what no entry may be. guest: for the message. */
+int qcow2_entry_decode(const struct qcow2 *q, uint64_t raw, uint64_t guest,
+                       struct qcow2_entry *entry, img_error *err);
+/* Entries in an L2 table. */
+static inline uint64_t qcow2_l2_entries(const struct qcow2 *q)
+{
+    return UINT64_C(1) << q->l2_bits;
+}
+static inline uint64_t qcow2_l1_index(const struct qcow2 *q, uint64_t guest)
+{
+    return guest >> (q->cluster_bits + q->l2_bits);
+}
+static inline uint64_t qcow2_l2_index(const struct qcow2 *q, uint64_t guest)
+{
+    return (guest >> q->cluster_bits) & (qcow2_l2_entries(q) - 1);
+}
+/* Guest bytes from `guest` to the end of what its L2 table maps. */
+static inline uint64_t qcow2_l2_rest(const struct qcow2 *q, uint64_t guest)
+{
+    uint64_t covered = UINT64_C(1) << (q->cluster_bits + q->l2_bits);
+
+    return covered - (guest & (covered - 1));
+}
+/* The L2 table that maps guest, for reading; NULL when there is none. Valid until the next call. */
+int qcow2_l2_get(struct qcow2 *q, uint64_t guest, const uint8_t **table, img_error *err);
+/* The same for writing: made if there is none, copied if it is shared. */
+int qcow2_l2_own(struct qcow2 *q, uint64_t guest, uint8_t **table, img_error *err);
+int qcow2_map(struct imgi_node *node, uint64_t offset, uint64_t length, struct imgi_extent *extent,
+              img_error *err);
+
+/* ----------------------------------------------------------------- refcounts (refcount.c) */
+
+/* Refcounts in a block, by index; width 2^order bits. Pure. */
+static inline uint64_t qcow2_refcount_get(const uint8_t *block, unsigned order, uint64_t index)
+{
+    switch (order) {
+    case 0:
+        return block[index / 8] >> index % 8 & 1;
+    case 1:
+        return block[index / 4] >> 2 * (index % 4) & 3;
+    case 2:
+        return block[index / 2] >> 4 * (index % 2) & 15;
+    case 3:
+        return block[index];
+    case 4:
+        return imgi_get_be16(block + 2 * index);
+    case 5:
+        return imgi_get_be32(block + 4 * index);
+    default:
+        return imgi_get_be64(block + 8 * index);
+    }
+}
+
+void qcow2_refcount_put(uint8_t *block, unsigned order, uint64_t index, uint64_t value);
+
+int qcow2_need_reftable(struct qcow2 *q, img_error *err);
+/* The refcount of a host cluster; 0 where there is no block. */
+int qcow2_refcount(struct qcow2 *q, uint64_t cluster, uint64_t *value, img_error *err);
+/*
+ * Add 1 to the refcounts of clusters whose blocks exist, or nothing at all: a count that is at its
+ * maximum is IMG_E_NOSPACE.
+ */
+int qcow2_refcount_add(struct qcow2 *q, uint64_t cluster, uint64_t count, img_error *err);
+/* Subtract 1 at once. discard: return what nobody has any more to the host. */
+int qcow2_refcount_drop(struct qcow2 *q, uint64_t cluster, uint64_t count, bool discard,
+                        img_error *err);
+/*
+ * Free clusters from *cluster on: sets *cluster and *count (at most `count`) to the first run,
+ * whose refcount blocks it makes. `exact`: a run of all count clusters.
+ */
+int qcow2_find_free(struct qcow2 *q, uint64_t *cluster, uint64_t *count, bool exact,
+                    img_error *err);
+/*
+ * reftable.c: see to it that the refcount block for a cluster exists, and that the refcount
+ * table reaches as far as count clusters. *made: something was made, which may lie in clusters
+ * that were free.
+ */
+int qcow2_need_block(struct qcow2 *q, uint64_t cluster, uint64_t count, bool *made, img_error *err);
+
+/* -------------------------------------------------------------------- space (alloc.c, frees.c) */
+
+/* A run of at most count clusters (exactly count when `exact`), with refcount 1. */
+int qcow2_alloc(struct qcow2 *q, uint64_t count, bool exact, uint64_t *cluster, uint64_t *got,
+                img_error *err);
+/* As qcow2_alloc, for clusters of metadata: the owner is noted. */
+int qcow2_alloc_metadata(struct qcow2 *q, uint64_t count, enum qcow2_owner owner, uint64_t *cluster,
+                         img_error *err);
+/* Space for a compressed stream: *host is its first byte. */
+int qcow2_alloc_stream(struct qcow2 *q, uint64_t length, uint64_t *host, img_error *err);
+/* The clusters lose a reference once all that is in memory now is on disk. */
+int qcow2_free_later(struct qcow2 *q, uint64_t cluster, uint64_t count, bool discard,
+                     img_error *err);
+/* The same for what an L2 entry refers to. */
+int qcow2_free_entry(struct qcow2 *q, const struct qcow2_entry *entry, bool discard,
+                     img_error *err);
+/* Do it: the tables are on disk. */
+int qcow2_frees_apply(struct qcow2 *q, img_error *err);
+/* Flush when very many clusters are waiting. */
+int qcow2_frees_limit(struct qcow2 *q, img_error *err);
+
+/* --------------------------------------------------------------------- write.c, zero.c, resize.c
+ */
+
+int qcow2_reserve(struct imgi_node *node, struct imgi_alloc *alloc, img_error *err);
+int qcow2_link(struct imgi_node *node, const struct imgi_alloc *alloc, img_error *err);
+void qcow2_cancel(struct imgi_node *node, const struct imgi_alloc *alloc);
+int qcow2_zero(struct imgi_node *node, uint64_t offset, uint64_t length, bool unmap,
+               img_error *err);
+int qcow2_discard(struct imgi_node *node, uint64_t offset, uint64_t length, img_error *err);
+/* Pad the last compressed stream to a sector (compressed.c). */
+int qcow2_finish(struct imgi_node *node, img_error *err);
+int qcow2_resize(struct imgi_node *node, uint64_t size, img_error *err);
+/* Make the L1 table large enough for a disk of size bytes. */
+int qcow2_grow_l1(struct qcow2 *q, uint64_t size, img_error *err);
+
+/* ---------------------------------------------------------------------- snapshots (snapshot.c) */
+
+struct qcow2_snapshots {
+    struct qcow2_snapshot *list;
+    size_t count;
+    uint64_t bytes; /* of the table */
+};
+int qcow2_snapshots_load(struct qcow2 *q, struct qcow2_snapshots *snapshots, img_error *err);
+void qcow2_snapshots_free(struct qcow2_snapshots *snapshots);
+int qcow2_info_snapshots(struct imgi_node *node, struct imgi_info *info, img_error *err);
+
+/* -------------------------------------------------------------------------- bitmaps (bitmap.c) */
+
+struct qcow2_bitmap {
+    uint64_t table_offset;
+    uint32_t table_entries, flags;
+    unsigned granularity_bits;
+    char *name; /* owned */
+};
+
+struct qcow2_bitmap_list {
+    struct qcow2_bitmap *bitmaps;
+    size_t count;
+    uint64_t directory_offset, directory_bytes;
+};
+/* An empty list where the image has no bitmaps, or none that can be relied on. */
+int qcow2_bitmaps_load(struct qcow2 *q, struct qcow2_bitmap_list *list, img_error *err);
+void qcow2_bitmaps_free(struct qcow2_bitmap_list *list);
+
+/* ----------------------------------------------------------------- options.c, measure.c, ... */
+
+enum qcow2_preallocation {
+    QCOW2_PREALLOC_OFF,
+    QCOW2_PREALLOC_METADATA,
+    QCOW2_PREALLOC_FALLOC,
+    QCOW2_PREALLOC_FULL
+};
+
+/* Create options, checked. */
+struct qcow2_options {
+    uint32_t version;
+    unsigned cluster_bits, refcount_order;
+    enum qcow2_compression compression;
+    enum qcow2_preallocation preallocation;
+    bool lazy_refcounts, extended_l2, backing;
+};
+extern const struct imgi_opt qcow2_create_options[];
+int qcow2_options_read(const img_options *options, const struct imgi_opt *table,
+                       struct qcow2_options *result, img_error *err);
+/* What cannot be created yet. */
+int qcow2_options_refuse(const img_options *options, const struct imgi_opt *table, img_error *err);
+/* Bytes of a file whose disk of that size is fully allocated. */
+int qcow2_full_size(const struct qcow2_options *options, uint64_t size, uint64_t *bytes,
+                    img_error *err);
+
+int qcow2_create(struct imgi_create *create, img_error *err);
+int qcow2_measure(const struct imgi_measure *measure, img_measure_result *result, img_error *err);
+int qcow2_info(struct imgi_node *node, struct imgi_info *info, img_error *err);
+int qcow2_check(struct imgi_node *node, struct imgi_checker *checker, img_error *err);
+
+#endif

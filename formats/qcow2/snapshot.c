@@ -1,0 +1,142 @@
+/*
+ * The snapshot table. SPDX-License-Identifier: BSD-2-Clause
+ *
+ * qcow2 specification, section "Snapshots". Records have no fixed length; each is read by
+ * itself, so that memory is bounded by what the file really has.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "qcow2.h"
+
+/* Extra data as version 3 demands it: VM state size and disk size. */
+#define EXTRA_V3 16
+
+static void decode_fixed(const uint8_t *record, struct qcow2_snapshot *snapshot)
+{
+    *snapshot = (struct qcow2_snapshot){
+        .l1_offset = imgi_get_be64(record + QCOW2_SNAP_L1_OFFSET),
+        .l1_entries = imgi_get_be32(record + QCOW2_SNAP_L1_ENTRIES),
+        .seconds = imgi_get_be32(record + QCOW2_SNAP_SECONDS),
+        .nanoseconds = imgi_get_be32(record + QCOW2_SNAP_NANOSECONDS),
+        .clock = imgi_get_be64(record + QCOW2_SNAP_CLOCK),
+        .vm_state = imgi_get_be32(record + QCOW2_SNAP_VM_STATE),
+        .icount = UINT64_MAX,
+        .extra_length = imgi_get_be32(record + QCOW2_SNAP_EXTRA_LENGTH),
+    };
+}
+
+static void decode_extra(const uint8_t *extra, uint64_t disk_size, struct qcow2_snapshot *snapshot)
+{
+    snapshot->disk_size = disk_size;
+    if (snapshot->extra_length >= 8)
+        snapshot->vm_state = imgi_get_be64(extra + QCOW2_SNAP_EXTRA_VM_STATE);
+    if (snapshot->extra_length >= EXTRA_V3)
+        snapshot->disk_size = imgi_get_be64(extra + QCOW2_SNAP_EXTRA_DISK_SIZE);
+    if (snapshot->extra_length >= 24)
+        snapshot->icount = imgi_get_be64(extra + QCOW2_SNAP_EXTRA_ICOUNT);
+}
+
+/* Read the record at `at` bytes into the table. *length: of the record, without padding. */
+static int read_record(struct qcow2 *q, uint64_t at, size_t number, uint8_t *buffer,
+                       struct qcow2_snapshot *snapshot, uint64_t *length, img_error *err)
+{
+    uint64_t offset = q->header.snapshots_offset + at;
+    size_t id_length, name_length;
+    int rc = imgi_io_read(q->node->file, buffer, QCOW2_SNAP_FIXED, offset, err);
+
+    if (rc < 0)
+        goto out;
+    decode_fixed(buffer, snapshot);
+    id_length = imgi_get_be16(buffer + QCOW2_SNAP_ID_LENGTH);
+    name_length = imgi_get_be16(buffer + QCOW2_SNAP_NAME_LENGTH);
+    if (snapshot->extra_length > QCOW2_SNAPSHOT_EXTRA_MAX) {
+        rc = imgi_fail(err, IMG_E_LIMIT, "%" PRIu32 " bytes of extra data", snapshot->extra_length);
+        goto out;
+    }
+    *length = QCOW2_SNAP_FIXED + snapshot->extra_length + id_length + name_length;
+    rc = imgi_io_read(q->node->file, buffer, (size_t)*length - QCOW2_SNAP_FIXED,
+                      offset + QCOW2_SNAP_FIXED, err);
+    if (rc < 0)
+        goto out;
+    decode_extra(buffer, q->header.size, snapshot);
+    snapshot->id = strndup((const char *)buffer + snapshot->extra_length, id_length);
+    snapshot->name =
+        strndup((const char *)buffer + snapshot->extra_length + id_length, name_length);
+    if (!snapshot->id || !snapshot->name)
+        rc = imgi_fail_nomem(err, "the snapshot table");
+out:
+    if (rc < 0)
+        imgi_error_prefix(err, "snapshot table entry %zu at 0x%" PRIx64, number, offset);
+    return rc;
+}
+
+int qcow2_snapshots_load(struct qcow2 *q, struct qcow2_snapshots *snapshots, img_error *err)
+{
+    /* The longest record: texts have 16-bit lengths. */
+    uint8_t *buffer = malloc(QCOW2_SNAPSHOT_EXTRA_MAX + 2 * UINT16_MAX);
+    uint64_t at = 0, length = 0;
+    int rc = 0;
+
+    *snapshots = (struct qcow2_snapshots){0};
+    snapshots->list = calloc(q->header.snapshots, sizeof(*snapshots->list));
+    if (!buffer || !snapshots->list)
+        rc = imgi_fail_nomem(err, "the snapshot table");
+    for (uint32_t i = 0; rc == 0 && i < q->header.snapshots; i++) {
+        at = imgi_align_up(at + length, 8);
+        snapshots->count = i + 1;
+        rc = read_record(q, at, i, buffer, &snapshots->list[i], &length, err);
+        if (rc == 0 && at + length > QCOW2_SNAPSHOT_TABLE_BYTES_MAX)
+            rc = imgi_fail(err, IMG_E_LIMIT, "Snapshot table too large: more than %u bytes",
+                           QCOW2_SNAPSHOT_TABLE_BYTES_MAX);
+    }
+    snapshots->bytes = at + length;
+    free(buffer);
+    if (rc < 0)
+        qcow2_snapshots_free(snapshots);
+    return rc;
+}
+
+void qcow2_snapshots_free(struct qcow2_snapshots *snapshots)
+{
+    for (size_t i = 0; i < snapshots->count; i++) {
+        free(snapshots->list[i].id);
+        free(snapshots->list[i].name);
+    }
+    free(snapshots->list);
+    *snapshots = (struct qcow2_snapshots){0};
+}
+
+static void say_snapshot(struct imgi_info *info, const struct qcow2_snapshot *snapshot)
+{
+    imgi_info_dict_begin(info, NULL);
+    if (snapshot->icount != UINT64_MAX)
+        imgi_info_uint(info, "icount", snapshot->icount);
+    imgi_info_uint(info, "vm-clock-nsec", snapshot->clock % 1000000000);
+    imgi_info_string(info, "name", snapshot->name);
+    imgi_info_uint(info, "date-sec", snapshot->seconds);
+    imgi_info_uint(info, "date-nsec", snapshot->nanoseconds);
+    imgi_info_uint(info, "vm-clock-sec", snapshot->clock / 1000000000);
+    imgi_info_string(info, "id", snapshot->id);
+    imgi_info_uint(info, "vm-state-size", snapshot->vm_state);
+    imgi_info_dict_end(info);
+}
+
+int qcow2_info_snapshots(struct imgi_node *node, struct imgi_info *info, img_error *err)
+{
+    struct qcow2 *q = qcow2_of(node);
+    struct qcow2_snapshots snapshots;
+    int rc;
+
+    if (q->header.snapshots == 0)
+        return 0;
+    rc = qcow2_snapshots_load(q, &snapshots, err);
+    if (rc < 0)
+        return rc;
+    imgi_info_list_begin(info, "snapshots");
+    for (size_t i = 0; i < snapshots.count; i++)
+        say_snapshot(info, &snapshots.list[i]);
+    imgi_info_list_end(info);
+    qcow2_snapshots_free(&snapshots);
+    return 0;
+}

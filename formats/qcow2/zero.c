@@ -1,0 +1,139 @@
+/*
+ * Zeros without data, and data that is no longer needed. SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Version 3 says "reads as zeros" with a flag in the L2 entry, which hides the backing image and
+ * may keep the cluster's space. Version 2 has no flag: only where there is no backing image does
+ * an entry of 0 read as zeros.
+ */
+#include "qcow2.h"
+
+/* What is to become of each cluster of a range. */
+struct change {
+    uint64_t (*entry)(const struct qcow2 *q, const struct change *change, uint64_t raw,
+                      const struct qcow2_entry *old);
+    bool unmap;   /* zero: give up the space */
+    bool discard; /* return what is freed to the host */
+};
+
+static bool has_backing(const struct qcow2 *q)
+{
+    return q->header.backing_name != NULL;
+}
+
+static uint64_t zero_entry(const struct qcow2 *q, const struct change *change, uint64_t raw,
+                           const struct qcow2_entry *old)
+{
+    (void)q;
+    if (change->unmap || old->kind == IMGI_PACKED || old->host == 0)
+        return QCOW2_ZERO;
+    return raw | QCOW2_ZERO;
+}
+
+static uint64_t discard_entry(const struct qcow2 *q, const struct change *change, uint64_t raw,
+                              const struct qcow2_entry *old)
+{
+    (void)change;
+    (void)raw;
+    if (q->header.version < 3 || (old->kind == IMGI_ABSENT && !has_backing(q)))
+        return 0;
+    return QCOW2_ZERO;
+}
+
+/* Change the entries of one L2 table for at..end. */
+static int change_table(struct qcow2 *q, uint64_t at, uint64_t end, const struct change *change,
+                        img_error *err)
+{
+    uint8_t *table;
+    int rc = qcow2_l2_own(q, at, &table, err);
+
+    for (; rc == 0 && at < end; at += q->cluster_size) {
+        size_t place = (size_t)qcow2_l2_index(q, at) * QCOW2_ENTRY_BYTES;
+        uint64_t raw = imgi_get_be64(table + place), next;
+        struct qcow2_entry old, kept;
+
+        rc = qcow2_entry_decode(q, raw, at, &old, err);
+        if (rc < 0)
+            break;
+        next = change->entry(q, change, raw, &old);
+        if (next == raw)
+            continue;
+        imgi_put_be64(table + place, next);
+        imgi_cache_dirty(q->l2_cache, table, place, QCOW2_ENTRY_BYTES);
+        qcow2_entry_decode(q, next, at, &kept, NULL);
+        if (kept.host == 0)
+            rc = qcow2_free_entry(q, &old, change->discard, err);
+    }
+    return rc;
+}
+
+/*
+ * Change a range of whole clusters. Where a whole L2 table is missing and nothing lies below,
+ * it reads as zeros already and goes on doing so: tables that say no more than that would
+ * only take up space.
+ */
+static int change_range(struct qcow2 *q, uint64_t offset, uint64_t length,
+                        const struct change *change, img_error *err)
+{
+    uint64_t end = offset + length;
+    int rc = qcow2_writable(q, err);
+
+    while (rc == 0 && offset < end) {
+        uint64_t rest = qcow2_l2_rest(q, offset), step = IMGI_MIN(rest, end - offset);
+        bool whole = qcow2_l2_index(q, offset) == 0 && (step == rest || end == q->node->size);
+        bool absent = q->l1.entries[qcow2_l1_index(q, offset)] == 0;
+
+        if (!(absent && whole && !has_backing(q)))
+            rc = change_table(q, offset, offset + step, change, err);
+        if (rc == 0)
+            rc = qcow2_frees_limit(q, err);
+        offset += step;
+    }
+    return rc;
+}
+
+/* Whether version 2 can leave the range as it is: absent, with nothing below. */
+static int reads_zero(struct qcow2 *q, uint64_t offset, uint64_t length, bool *result,
+                      img_error *err)
+{
+    uint64_t end = offset + length;
+    int rc = 0;
+
+    *result = !has_backing(q);
+    while (rc == 0 && *result && offset < end) {
+        struct imgi_extent extent = {0};
+
+        rc = qcow2_map(q->node, offset, end - offset, &extent, err);
+        *result = rc == 0 && extent.kind == IMGI_ABSENT;
+        offset += extent.length;
+    }
+    return rc;
+}
+
+int qcow2_zero(struct imgi_node *node, uint64_t offset, uint64_t length, bool unmap, img_error *err)
+{
+    static const struct change discard = {discard_entry, true, true};
+    struct change zero = {zero_entry, unmap, unmap};
+    struct qcow2 *q = qcow2_of(node);
+    bool done;
+    int rc;
+
+    if (q->header.version >= 3)
+        return change_range(q, offset, length, &zero, err);
+    if (unmap && !has_backing(q))
+        return change_range(q, offset, length, &discard, err);
+    rc = reads_zero(q, offset, length, &done, err);
+    if (rc == 0 && !done)
+        rc = imgi_fail(err, IMG_E_UNSUPPORTED, "version 2 has no zero clusters");
+    return rc;
+}
+
+int qcow2_discard(struct imgi_node *node, uint64_t offset, uint64_t length, img_error *err)
+{
+    static const struct change discard = {discard_entry, true, true};
+    struct qcow2 *q = qcow2_of(node);
+
+    /* An entry of 0 would bring the backing image's old bytes back: the data stays. */
+    if (q->header.version < 3 && has_backing(q))
+        return 0;
+    return change_range(q, offset, length, &discard, err);
+}
