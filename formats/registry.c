@@ -5,9 +5,11 @@
 
 extern const struct imgi_driver imgi_driver_qcow2;
 extern const struct imgi_driver imgi_driver_raw;
+extern const struct imgi_driver imgi_driver_vmdk;
 
 const struct imgi_driver *const imgi_drivers[] = {
     &imgi_driver_qcow2,
     &imgi_driver_raw,
+    &imgi_driver_vmdk,
     NULL,
 };

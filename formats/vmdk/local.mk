@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: BSD-2-Clause
+libimgall_la_SOURCES += \
+	formats/vmdk/check.c \
+	formats/vmdk/cid.c \
+	formats/vmdk/create.c \
+	formats/vmdk/descriptor.c \
+	formats/vmdk/descriptor.h \
+	formats/vmdk/disk.h \
+	formats/vmdk/header.c \
+	formats/vmdk/info.c \
+	formats/vmdk/open.c \
+	formats/vmdk/seen.c \
+	formats/vmdk/seen.h \
+	formats/vmdk/sparse.c \
+	formats/vmdk/stream.c \
+	formats/vmdk/tables.c \
+	formats/vmdk/template.c \
+	formats/vmdk/vmdk.c \
+	formats/vmdk/vmdk.h \
+	formats/vmdk/walk.c \
+	formats/vmdk/walk.h

@@ -1,0 +1,122 @@
+/*
+ * VMDK: VMware's disks, monolithic or in parts, sparse, flat or as a stream.
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * The driver's table, and the way from a place on the disk to the extent that holds it. Runs and
+ * reservations never cross from one extent into the next.
+ */
+#include "vmdk.h"
+
+static int vmdk_probe(const struct imgi_probe *probe)
+{
+    uint32_t magic = imgi_get_le32(probe->head);
+
+    if (magic == VMDK_MAGIC || magic == VMDK_COWD_MAGIC ||
+        imgi_get_le64(probe->head) == VMDK_SESPARSE_MAGIC)
+        return 100;
+    return vmdk_descriptor_looks_like(probe->head, probe->length) ? 100 : 0;
+}
+
+static int vmdk_map(struct imgi_node *node, uint64_t offset, uint64_t length,
+                    struct imgi_extent *run, img_error *err)
+{
+    const struct vmdk_extent *extent = vmdk_extent_at(vmdk_state(node), offset);
+
+    run->offset = offset;
+    length = IMGI_MIN(length, extent->offset + extent->length - offset);
+    if (extent->sparse)
+        return vmdk_sparse_map(node, extent, offset, length, run, err);
+    run->length = length;
+    run->kind = IMGI_ZERO;
+    if (extent->io) {
+        run->kind = IMGI_DATA;
+        run->flags = IMGI_EXTENT_HOLES | (node->writable ? IMGI_EXTENT_INPLACE : 0);
+        run->io = extent->io;
+        run->host = extent->host + (offset - extent->offset);
+    } else if (extent->type != VMDK_TYPE_ZERO) {
+        return imgi_fail(err, IMG_E_INVAL, "the image was opened without its files");
+    }
+    return 0;
+}
+
+static int vmdk_reserve(struct imgi_node *node, struct imgi_alloc *alloc, img_error *err)
+{
+    const struct vmdk_extent *extent = vmdk_extent_at(vmdk_state(node), alloc->offset);
+
+    if (!extent->sparse)
+        return imgi_fail(err, IMG_E_UNSUPPORTED, "guest bytes at 0x%llx lie in a ZERO extent",
+                         (unsigned long long)alloc->offset);
+    return vmdk_sparse_reserve(extent, alloc, err);
+}
+
+static int vmdk_link(struct imgi_node *node, const struct imgi_alloc *alloc, img_error *err)
+{
+    return vmdk_sparse_link(vmdk_extent_at(vmdk_state(node), alloc->offset), alloc, err);
+}
+
+static void vmdk_cancel(struct imgi_node *node, const struct imgi_alloc *alloc)
+{
+    vmdk_sparse_cancel(vmdk_extent_at(vmdk_state(node), alloc->offset)->sparse, alloc);
+}
+
+static int vmdk_zero(struct imgi_node *node, uint64_t offset, uint64_t length, bool unmap,
+                     img_error *err)
+{
+    int rc = 0;
+
+    while (rc == 0 && length > 0) {
+        const struct vmdk_extent *extent = vmdk_extent_at(vmdk_state(node), offset);
+        uint64_t at = offset - extent->offset, step = IMGI_MIN(length, extent->length - at);
+
+        if (extent->sparse)
+            rc = vmdk_sparse_zero(node, extent, offset, step, unmap, err);
+        else if (extent->io)
+            rc = imgi_io_zero(extent->io, extent->host + at, step, unmap, err);
+        offset += step;
+        length -= step;
+    }
+    return rc;
+}
+
+static int vmdk_flush(struct imgi_node *node, img_error *err)
+{
+    const struct vmdk_state *state = vmdk_state(node);
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < state->extent_count; i++) {
+        struct vmdk_sparse *sparse = state->extents[i].sparse;
+
+        if (sparse && !sparse->stream)
+            rc = vmdk_tables_write(sparse, err);
+    }
+    return rc;
+}
+
+static int vmdk_finish(struct imgi_node *node, img_error *err)
+{
+    struct vmdk_sparse *sparse = vmdk_state(node)->extents[0].sparse;
+
+    return sparse && sparse->stream ? vmdk_stream_finish(sparse, err) : 0;
+}
+
+const struct imgi_driver imgi_driver_vmdk = {
+    .name = "vmdk",
+    .state_size = sizeof(struct vmdk_state),
+    .create_options = vmdk_create_options,
+    .probe = vmdk_probe,
+    .create = vmdk_create,
+    .open = vmdk_open,
+    .close = vmdk_close,
+    .finish = vmdk_finish,
+    .begin_write = vmdk_begin_write,
+    .info = vmdk_info,
+    .map = vmdk_map,
+    .reserve = vmdk_reserve,
+    .link = vmdk_link,
+    .cancel = vmdk_cancel,
+    .zero = vmdk_zero,
+    .pack = vmdk_pack,
+    .unpack = vmdk_unpack,
+    .flush = vmdk_flush,
+    .check = vmdk_check,
+};

@@ -1,0 +1,136 @@
+/*
+ * What the parts of the VMDK driver share. SPDX-License-Identifier: BSD-2-Clause
+ *
+ * An image is a list of extents, one behind the other. Sparse ones have grains, found through a
+ * grain directory and grain tables; flat ones are a piece of a file; ZERO ones have no file.
+ * Everything here is protected by node->lock, or does not change after open.
+ */
+#ifndef VMDK_VMDK_H
+#define VMDK_VMDK_H
+
+#include "descriptor.h"
+#include "disk.h"
+
+/* One sparse extent file. */
+struct vmdk_sparse {
+    struct imgi_io *io;
+    struct vmdk_header header; /* gd_offset is the real one, also when the footer told it */
+    uint64_t grain;            /* bytes */
+    uint64_t size;             /* bytes of disk that it may be asked for */
+    uint64_t gd_entries;
+    uint8_t *gd, *rgd; /* as on disk; rgd is NULL unless redundant tables must be kept */
+    bool gd_dirty;
+    struct imgi_cache *tables, *redundant; /* redundant: as rgd */
+    uint64_t next; /* writable: the first byte that nothing uses, at a grain's border */
+    bool has_footer;
+    struct vmdk_stream *stream; /* being written as a stream, or NULL */
+};
+
+struct vmdk_extent {
+    uint64_t offset, length; /* bytes of the disk */
+    enum vmdk_access access;
+    enum vmdk_type type;
+    char *name;                 /* as the descriptor has it; NULL: the main file itself, or none */
+    struct imgi_io *io;         /* NULL: ZERO, or opened without files */
+    uint64_t host;              /* FLAT, VMFS: byte of io */
+    struct vmdk_sparse *sparse; /* SPARSE */
+};
+
+struct vmdk_state {
+    struct vmdk_descriptor descriptor;
+    uint64_t descriptor_offset,
+        descriptor_room; /* bytes of the main file; room 0: it is all of it */
+    char *create_type;
+    uint32_t cid, parent_cid;
+    bool parent_judged; /* the parent's CID has been compared */
+    struct vmdk_extent *extents;
+    size_t extent_count;
+    uint64_t directory_bytes; /* of all grain directories in memory */
+};
+
+static inline struct vmdk_state *vmdk_state(const struct imgi_node *node)
+{
+    return node->state;
+}
+
+/* ------------------------------------------------------------------- open.c */
+
+int vmdk_open(struct imgi_node *node, img_error *err);
+void vmdk_close(struct imgi_node *node);
+/* The extent that holds the disk's byte. */
+struct vmdk_extent *vmdk_extent_at(const struct vmdk_state *state, uint64_t offset);
+
+/* ----------------------------------------------------------------- tables.c */
+
+/* The caches, once the directories are there. extents: how many share the memory. */
+int vmdk_tables_open(struct vmdk_sparse *sparse, size_t extents, img_error *err);
+/*
+ * The entries of a table, as on disk, valid until the next call; NULL when the directory has no
+ * such table.
+ */
+int vmdk_table_get(const struct vmdk_sparse *sparse, uint64_t index, const uint8_t **entries,
+                   img_error *err);
+/* Change the entry of a grain of the extent, in both copies; makes the table if need be. */
+int vmdk_table_set(struct vmdk_sparse *sparse, uint64_t grain, uint32_t value, img_error *err);
+/*
+ * Write all changed tables, then the directories that name new ones; each only when what
+ * it points at is on the disk.
+ */
+int vmdk_tables_write(struct vmdk_sparse *sparse, img_error *err);
+/* A table may lie at the sector that a directory's entry names. */
+int vmdk_table_check_place(const struct vmdk_sparse *sparse, const char *what, uint64_t index,
+                           uint32_t sector, img_error *err);
+/* Take space at the end of the file for that many bytes. */
+int vmdk_sparse_append(struct vmdk_sparse *sparse, uint64_t bytes, uint64_t *host, img_error *err);
+
+/* ----------------------------------------------------------------- sparse.c */
+
+/* Open a sparse extent, one of so many. *sparse is to be freed, after a failure too. */
+int vmdk_sparse_open(struct imgi_node *node, struct imgi_io *io, size_t extents,
+                     struct vmdk_sparse **sparse, img_error *err);
+/* Read one grain directory into memory, to be freed. sector has been checked with the header. */
+int vmdk_directory_read(struct imgi_node *node, const struct vmdk_sparse *sparse, uint64_t sector,
+                        uint8_t **entries, img_error *err);
+void vmdk_sparse_free(struct vmdk_sparse *sparse);
+int vmdk_sparse_map(struct imgi_node *node, const struct vmdk_extent *extent, uint64_t offset,
+                    uint64_t length, struct imgi_extent *run, img_error *err);
+int vmdk_sparse_reserve(const struct vmdk_extent *extent, struct imgi_alloc *alloc, img_error *err);
+int vmdk_sparse_link(const struct vmdk_extent *extent, const struct imgi_alloc *alloc,
+                     img_error *err);
+void vmdk_sparse_cancel(struct vmdk_sparse *sparse, const struct imgi_alloc *alloc);
+/* As the driver's zero, within one extent. */
+int vmdk_sparse_zero(struct imgi_node *node, const struct vmdk_extent *extent, uint64_t offset,
+                     uint64_t length, bool unmap, img_error *err);
+
+/* ----------------------------------------------------------------- stream.c */
+
+/*
+ * Fill in the place of the grain directory from the footer. Where there is none because
+ * nothing has been written behind the header yet, *fresh is set.
+ */
+int vmdk_stream_locate(struct imgi_io *io, struct vmdk_header *header, bool *fresh, img_error *err);
+int vmdk_stream_begin(struct vmdk_sparse *sparse, img_error *err);
+/* The entries of the table that is being filled, when it is that one; otherwise NULL. */
+const uint8_t *vmdk_stream_table(const struct vmdk_stream *stream, uint64_t index);
+int vmdk_stream_reserve(struct vmdk_sparse *sparse, uint64_t grain, struct imgi_alloc *alloc,
+                        img_error *err);
+void vmdk_stream_cancel(struct vmdk_sparse *sparse, const struct imgi_alloc *alloc);
+int vmdk_stream_finish(struct vmdk_sparse *sparse, img_error *err);
+int vmdk_pack(const struct imgi_node *node, struct imgi_packer *packer, uint64_t offset,
+              const void *in, size_t length, void *out, size_t capacity, size_t *packed,
+              img_error *err);
+int vmdk_unpack(const struct imgi_node *node, struct imgi_unpacker *unpacker,
+                const struct imgi_extent *extent, const void *in, size_t in_length, void *out,
+                size_t out_length, img_error *err);
+
+/* ----------------------------------------- cid.c, create.c, check.c, info.c */
+
+/* The content is about to change: give the image a new CID, so that its children notice. */
+int vmdk_begin_write(struct imgi_node *node, img_error *err);
+
+extern const struct imgi_opt vmdk_create_options[];
+int vmdk_create(struct imgi_create *create, img_error *err);
+int vmdk_check(struct imgi_node *node, struct imgi_checker *checker, img_error *err);
+int vmdk_info(struct imgi_node *node, struct imgi_info *info, img_error *err);
+
+#endif
