@@ -18,6 +18,7 @@ interop_tests =
 arch_tests =
 
 include $(srcdir)/tests/unit/local.mk
+include $(srcdir)/tests/cli/local.mk
 include $(srcdir)/tests/arch/local.mk
 
 TESTS += $(arch_tests) $(cli_tests) $(interop_tests)

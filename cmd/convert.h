@@ -1,0 +1,29 @@
+/*
+ * The two halves of img convert. SPDX-License-Identifier: BSD-2-Clause
+ */
+#ifndef CMD_CONVERT_H
+#define CMD_CONVERT_H
+
+#include "cmd.h"
+
+/* What the command line asks for. */
+struct convert_args {
+    struct open_args source, target; /* target.format is never NULL */
+    char *const *sources;            /* the names */
+    size_t source_count;
+    const char *filename; /* the target's name */
+    img_options *options; /* of the new image */
+    const char *backing, *backing_format;
+    const char *snapshot;
+    const char *cache, *source_cache;
+    struct progress progress;
+    uint64_t sparse, rate;
+    unsigned threads;
+    unsigned flags; /* of the job */
+    bool has_options, has_sparse, has_backing, list_options, no_create, offload;
+};
+
+/* Do it: open, create, copy, publish. What was begun is undone when it fails. */
+bool convert_images(struct cli *cli, struct convert_args *args);
+
+#endif

@@ -1,0 +1,111 @@
+/*
+ * "-o": a format's create options, as create, convert and measure take them.
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd.h"
+
+bool create_wants_help(const char *text)
+{
+    while (*text) {
+        size_t length = strcspn(text, ",");
+
+        if ((length == 4 && strncmp(text, "help", 4) == 0) || (length == 1 && *text == '?'))
+            return true;
+        text += length + (text[length] == ',');
+    }
+    return false;
+}
+
+bool create_add_options(struct cli *cli, img_options **options, const char *text)
+{
+    img_error err = {0};
+
+    if (!*text || *text == ',')
+        return cli_fail(cli, "Invalid option list: %s", text);
+    if (!*options && !(*options = img_options_new()))
+        return cli_fail_nomem(cli);
+    if (img_options_parse(*options, text, &err) < 0)
+        return cli_fail_error(cli, &err, "Invalid option list");
+    return true;
+}
+
+bool create_set_option(struct cli *cli, img_options **options, const char *name, const char *value)
+{
+    img_error err = {0};
+
+    if (!*options && !(*options = img_options_new()))
+        return cli_fail_nomem(cli);
+    if (img_options_set(*options, name, value, &err) < 0)
+        return cli_fail_error(cli, &err, "%s", "");
+    return true;
+}
+
+bool create_format_known(const char *format)
+{
+    const char *name;
+
+    for (size_t n = 0; (name = img_format_name(n)); n++)
+        if (strcmp(name, format) == 0)
+            return true;
+    return false;
+}
+
+bool create_option_known(const char *format, const char *name)
+{
+    img_option_info info;
+
+    for (size_t n = 0; img_format_option(format, n, &info); n++)
+        if (strcmp(info.name, name) == 0)
+            return true;
+    return false;
+}
+
+bool create_options_known(struct cli *cli, const char *prefix, const char *format,
+                          const img_options *options)
+{
+    const char *name;
+
+    for (size_t n = 0; options && (name = img_options_name(options, n)); n++)
+        if (!create_option_known(format, name))
+            return cli_fail(cli, "%s%sInvalid parameter '%s'", prefix, *prefix ? ": " : "", name);
+    return true;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const img_option_info *x = a, *y = b;
+
+    return strcmp(x->name, y->name);
+}
+
+bool create_list_options(struct cli *cli, const char *format, const char *filename)
+{
+    img_option_info info, *list = NULL;
+    size_t count = 0;
+
+    if (!create_format_known(format))
+        return cli_fail_code(cli, IMG_E_NOENT, "Unknown file format '%s'", format);
+    while (img_format_option(format, count, &info))
+        count++;
+    list = calloc(count + 1, sizeof(*list));
+    if (!list)
+        return cli_fail_nomem(cli);
+    for (size_t n = 0; n < count; n++)
+        img_format_option(format, n, &list[n]);
+    qsort(list, count, sizeof(*list), by_name);
+
+    if (filename)
+        printf("Supported options:\n");
+    else
+        printf("Supported %s options:\n", format);
+    for (size_t n = 0; n < count; n++) {
+        int width = printf("  %s=<%s>", list[n].name, list[n].type);
+
+        printf("%*s - %s\n", width < 24 ? 24 - width : 0, "", list[n].help);
+    }
+    free(list);
+    return false; /* that was all; status stays 0 */
+}

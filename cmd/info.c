@@ -1,0 +1,236 @@
+/*
+ * img info. SPDX-License-Identifier: BSD-2-Clause
+ */
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "cmd.h"
+
+#define CHAIN_MAX 200 /* the library's limit for chains that it opens */
+
+struct args {
+    struct open_args open;
+    const char *filename;
+    bool chain, formats;
+};
+
+static const struct cmd_option options[] = {
+    OPTION_FORMAT,
+    {OPT_BACKING_CHAIN, "backing-chain", NULL, "tell of every image of the backing chain"},
+    {'t', "cache", "MODE", "how to read (default: writeback); the modes are in the manual"},
+    OPTION_SHARE,
+    {OPT_FORMATS, "formats", NULL, "list the names of the formats, and nothing else"},
+    OPTION_OUTPUT,
+    OPTION_HELP,
+    OPTIONS_END,
+};
+
+static bool take_option(struct cli *cli, void *opaque, int key, const char *value)
+{
+    struct args *args = opaque;
+
+    switch (key) {
+    case 'f':
+        args->open.format = value;
+        break;
+    case 't':
+        return open_cache(cli, "", value, &args->open.cache);
+    case 'U':
+        args->open.flags |= IMG_OPEN_SHARE;
+        break;
+    case OPT_BACKING_CHAIN:
+        args->chain = true;
+        break;
+    case OPT_FORMATS:
+        args->formats = true;
+        break;
+    }
+    return true;
+}
+
+static bool parse(struct cli *cli, struct args *args, int argc, char **argv)
+{
+    int first;
+
+    if (!cli_options(cli, argc, argv, take_option, args, &first))
+        return false;
+    if (argc - first != (args->formats ? 0 : 1))
+        return cli_fail_usage(cli, args->formats ? "Expecting no file name with --formats"
+                                                 : "Expecting one image file name");
+    args->filename = argv[first];
+    return true;
+}
+
+static void list_formats(void)
+{
+    const char *name;
+
+    for (size_t n = 0; (name = img_format_name(n)); n++)
+        puts(name);
+}
+
+/* What is known of one image; NULL after an error was said. */
+static json_t *describe(struct cli *cli, img_image *image)
+{
+    img_error err = {0};
+    json_error_t json_error;
+    json_t *info;
+    char *text;
+
+    if (img_info(image, &text, &err) < 0) {
+        cli_fail_error(cli, &err, "%s", img_name(image));
+        return NULL;
+    }
+    info = json_loads(text, 0, &json_error);
+    img_free(text);
+    if (!info)
+        cli_fail(cli, "%s: cannot read the description of the image: %s", img_name(image),
+                 json_error.text);
+    return info;
+}
+
+/* Where a chain goes on below an image. Both malloc'd; name NULL: nowhere. */
+struct link {
+    char *name, *format;
+};
+
+static void link_free(struct link *link)
+{
+    free(link->name);
+    free(link->format);
+    *link = (struct link){0};
+}
+
+static bool link_below(struct cli *cli, img_image *image, struct link *link)
+{
+    const char *format = img_backing_format(image);
+    img_error err = {0};
+
+    if (!img_backing_name(image))
+        return true;
+    if (img_backing_path(image, &link->name, &err) < 0)
+        return cli_fail_error(cli, &err, "%s", img_name(image));
+    if (format && !(link->format = strdup(format)))
+        return cli_fail_nomem(cli);
+    return true;
+}
+
+/* Describe the one image of that name, and say what lies below it. */
+static json_t *look(struct cli *cli, const char *name, const struct open_args *open,
+                    struct link *below)
+{
+    struct open_args alone = *open;
+    img_image *image = NULL;
+    json_t *info;
+
+    alone.flags |= IMG_OPEN_NO_BACKING;
+    if (!open_image(cli, &image, name, &alone))
+        return NULL;
+    info = describe(cli, image);
+    if (info && !link_below(cli, image, below)) {
+        json_decref(info);
+        info = NULL;
+    }
+    img_close(image, NULL);
+    return info;
+}
+
+/* Has the chain come back to a file that it began with or went through? Remembers this one. */
+static bool is_loop(struct stat seen[CHAIN_MAX], size_t depth, const char *name)
+{
+    if (stat(name, &seen[depth]) < 0)
+        return false; /* opening it says why */
+    for (size_t n = 0; n < depth; n++)
+        if (seen[n].st_dev == seen[depth].st_dev && seen[n].st_ino == seen[depth].st_ino)
+            return true;
+    return false;
+}
+
+/* Append what is known of the image below to list, and make link the one below that. */
+static bool follow(struct cli *cli, const struct args *args, json_t *list, struct link *link)
+{
+    struct open_args open = args->open;
+    struct link below = {0};
+    json_t *info;
+
+    open.format = link->format;
+    info = look(cli, link->name, &open, &below);
+    link_free(link);
+    *link = below;
+    return info && (json_array_append_new(list, info) == 0 || cli_fail_nomem(cli));
+}
+
+/*
+ * A chain is walked by name, each image opened alone: memory stays the same whatever its length,
+ * and an error names the image that has it.
+ */
+static bool collect(struct cli *cli, const struct args *args, json_t *list)
+{
+    struct link link = {.name = strdup(args->filename)};
+    struct stat seen[CHAIN_MAX];
+    bool ok = link.name && (!args->open.format || (link.format = strdup(args->open.format)));
+
+    if (!ok)
+        cli_fail_nomem(cli);
+    for (size_t depth = 0; ok && link.name; depth++) {
+        if (depth == CHAIN_MAX)
+            ok = cli_fail(cli, "%s: more than %d images in the backing chain", args->filename,
+                          CHAIN_MAX);
+        else if (is_loop(seen, depth, link.name))
+            ok = cli_fail(cli, "Backing file '%s' creates an infinite loop.", link.name);
+        else
+            ok = follow(cli, args, list, &link);
+        if (!args->chain)
+            break;
+    }
+    link_free(&link);
+    return ok;
+}
+
+static void print(const struct cli *cli, const struct args *args, const json_t *list)
+{
+    if (cli->json) {
+        output_info_json(args->chain ? list : json_array_get(list, 0));
+        return;
+    }
+    for (size_t n = 0; n < json_array_size(list); n++) {
+        if (n > 0)
+            putchar('\n');
+        output_info(json_array_get(list, n));
+    }
+}
+
+static int run(struct cli *cli, int argc, char **argv)
+{
+    struct args args = {0};
+    json_t *list;
+
+    if (!parse(cli, &args, argc, argv))
+        return cli->status;
+    if (args.formats) {
+        list_formats();
+        return cli->status;
+    }
+    list = json_array();
+    if (!list)
+        cli_fail_nomem(cli);
+    else if (collect(cli, &args, list))
+        print(cli, &args, list);
+    json_decref(list);
+    return cli->status;
+}
+
+const struct cmd cmd_info = {
+    .name = "info",
+    .summary = "tell what is known of an image",
+    .usage = "[OPTION]... FILE",
+    .about = "Tell an image's format, its size, the space it takes, and what its format knows "
+             "besides.\n",
+    .examples = "info disk.qcow2\n"
+                "info --output=json disk.vmdk\n"
+                "info --backing-chain overlay.qcow2\n",
+    .options = options,
+    .run = run,
+};

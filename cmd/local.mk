@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: BSD-2-Clause
+cmd_img_SOURCES += \
+	cmd/cmd.h \
+	cmd/main.c \
+	cmd/help.c \
+	cmd/options.c \
+	cmd/errors.c \
+	cmd/signals.c \
+	cmd/size.c \
+	cmd/json.c \
+	cmd/output.c \
+	cmd/progress.c \
+	cmd/open.c \
+	cmd/create_options.c \
+	cmd/check.c \
+	cmd/compare.c \
+	cmd/convert.c \
+	cmd/convert.h \
+	cmd/convert_images.c \
+	cmd/create.c \
+	cmd/info.c \
+	cmd/map.c \
+	cmd/measure.c \
+	cmd/resize.c
+cmd_img_LDADD += $(JANSSON_LIBS)
+
+dist_man_MANS += cmd/img.1
+
+# The completion is looked up by the command's name.
+EXTRA_DIST += cmd/img.bash
+install-data-local:
+	$(MKDIR_P) '$(DESTDIR)$(bashcompletiondir)'
+	$(INSTALL_DATA) '$(srcdir)/cmd/img.bash' '$(DESTDIR)$(bashcompletiondir)/img'
+uninstall-local:
+	rm -f '$(DESTDIR)$(bashcompletiondir)/img'
