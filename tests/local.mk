@@ -19,15 +19,26 @@ arch_tests =
 
 include $(srcdir)/tests/unit/local.mk
 include $(srcdir)/tests/cli/local.mk
+include $(srcdir)/tests/interop/local.mk
+include $(srcdir)/tests/fault/local.mk
+include $(srcdir)/tests/malformed/local.mk
+include $(srcdir)/tests/example/local.mk
 include $(srcdir)/tests/arch/local.mk
+include $(srcdir)/tests/tools/local.mk
 
 TESTS += $(arch_tests) $(cli_tests) $(interop_tests)
 EXTRA_DIST += tests/lib.sh $(arch_tests) $(cli_tests) $(interop_tests)
 
 # What ThreadSanitizer is to see, and what depends on the deflate library, besides
 # the unit tests (stages of tests/tools/check).
-thread_tests =
-codec_tests =
+thread_tests = tests/interop/determinism.sh
+thread_tests += tests/interop/matrix-qcow2-zlib.sh
+thread_tests += tests/interop/matrix-vmdk-stream.sh
+thread_tests += tests/interop/random-qcow2.sh
+thread_tests += tests/interop/reflink.sh
+codec_tests = tests/interop/deflate-window.sh
+codec_tests += tests/interop/matrix-qcow2-zlib.sh
+codec_tests += tests/interop/matrix-vmdk-stream.sh
 
 if HAVE_CMOCKA
 check_PROGRAMS += $(unit_tests)

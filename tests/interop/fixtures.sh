@@ -1,0 +1,28 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# Every fixture is what its manifest says, and reads as the disk that all of them hold.
+. "$(dirname "$0")/../lib.sh"
+
+manifest=$srcdir/fixtures/README.md
+disk=$(sed -n 's/^    \([0-9a-f]\{64\}\)$/\1/p' "$manifest")
+[ -n "$disk" ] || fail "no sum of the disk in the manifest"
+
+# | file | how | shows | sha256 |
+grep '| [0-9a-f]\{64\} |$' "$manifest" | while IFS='|' read -r _ file _ _ sum _; do
+    file=${file// /} sum=${sum// /}
+    [ "$(sha256sum <"$srcdir/fixtures/$file")" = "$sum  -" ] || fail "$file is not as in the manifest"
+    case $file in
+    *.qcow2) format=qcow2 ;;
+    *-flat.vmdk | *-[sf]001.vmdk | noise.bin) continue ;;
+    *.vmdk) format=vmdk ;;
+    esac
+    case $file in */base.qcow2) continue ;; esac
+    note "$file"
+    "$IMG" convert -O raw "$srcdir/fixtures/$file" out.raw # found by probing
+    [ "$(sha256sum <out.raw)" = "$disk  -" ] || fail "$file does not read as the disk"
+    "$IMG" info -f $format "$srcdir/fixtures/$file" >/dev/null
+    status=0
+    "$IMG" check -q -f $format "$srcdir/fixtures/$file" || status=$?
+    [ $status = 0 ] || [ $status = 63 ] || fail "$file: check gives $status"
+done

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: BSD-2-Clause
+
+check_PROGRAMS += tests/tools/img-write tests/tools/deflate-window
+tests_tools_img_write_SOURCES = tests/tools/img-write.c
+tests_tools_deflate_window_SOURCES = tests/tools/deflate-window.c
+tests_tools_deflate_window_LDADD = $(ZLIB_LIBS)
+EXTRA_DIST += tests/interop/matrix.bash tests/interop/random.bash
+
+# The slow ones first: they run side by side with the rest.
+interop_tests += tests/interop/debian-guest.sh
+interop_tests += tests/interop/matrix-qcow2-zlib.sh
+interop_tests += tests/interop/matrix-qcow2-zstd.sh
+interop_tests += tests/interop/matrix-qcow2-v3.sh
+interop_tests += tests/interop/matrix-qcow2-refcounts.sh
+interop_tests += tests/interop/matrix-qcow2-v2.sh
+interop_tests += tests/interop/matrix-vmdk-sparse.sh
+interop_tests += tests/interop/matrix-vmdk-flat.sh
+interop_tests += tests/interop/matrix-vmdk-stream.sh
+interop_tests += tests/interop/matrix-raw.sh
+interop_tests += tests/interop/random-qcow2.sh
+interop_tests += tests/interop/random-vmdk.sh
+interop_tests += tests/interop/fixtures.sh
+interop_tests += tests/interop/damage.sh
+interop_tests += tests/interop/killed.sh
+interop_tests += tests/interop/determinism.sh
+interop_tests += tests/interop/reflink.sh
+interop_tests += tests/interop/locks.sh
+interop_tests += tests/interop/cache-none.sh
+interop_tests += tests/interop/deflate-window.sh
+interop_tests += tests/interop/cmdline-sidebyside.sh
+interop_tests += tests/interop/vmdk-children.sh
+interop_tests += tests/interop/vmdk-info.sh
+interop_tests += tests/interop/vmdk-readers.sh
+interop_tests += tests/interop/qcow2-kept.sh

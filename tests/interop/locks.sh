@@ -1,0 +1,86 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# An image that a running QEMU program has open for writing is refused, and the reverse; -U reads all the same.
+. "$(dirname "$0")/../lib.sh"
+
+need "$QEMU_IMG" "$QEMU_IO"
+"$QEMU_IMG" create -q -f qcow2 disk.qcow2 64M
+"$QEMU_IO" -f qcow2 -c 'write -P 1 0 4M' disk.qcow2 >/dev/null
+"$QEMU_IMG" create -q -f qcow2 source.qcow2 64M
+"$QEMU_IO" -f qcow2 -c 'write -P 2 0 64M' source.qcow2 >/dev/null
+
+# hold ARGUMENT...: qemu-io has disk.qcow2 open until release.
+hold() {
+    mkfifo commands
+    "$QEMU_IO" -f qcow2 "$@" disk.qcow2 <commands >holder.out 2>&1 &
+    holder=$!
+    exec 8>commands
+    echo length >&8
+    for _ in {1..100}; do
+        grep -q '64 MiB' holder.out && return
+        sleep 0.05
+    done
+    cat holder.out
+    fail "qemu-io does not open the image"
+}
+
+release() {
+    exec 8>&-
+    wait $holder
+    rm commands
+}
+
+note "qemu-io writes"
+hold
+expect_fail 1 'lock' "$IMG" convert -n -f qcow2 -O qcow2 source.qcow2 disk.qcow2
+expect_fail 1 'lock' "$IMG" convert -f qcow2 -O qcow2 source.qcow2 disk.qcow2
+expect_fail 1 'lock' "$IMG" convert -f qcow2 -O raw disk.qcow2 out.raw
+expect_fail 1 'lock' "$IMG" info disk.qcow2
+expect_fail 1 'lock' "$IMG" map disk.qcow2
+"$IMG" info -U disk.qcow2 >/dev/null
+"$IMG" map -U disk.qcow2 >/dev/null
+"$IMG" convert -U -f qcow2 -O raw disk.qcow2 out.raw
+release
+"$IMG" compare -f raw -F qcow2 out.raw disk.qcow2
+
+note "qemu-io reads"
+hold -r
+"$IMG" info disk.qcow2 >/dev/null
+"$IMG" convert -f qcow2 -O raw disk.qcow2 out.raw
+expect_fail 1 'lock' "$IMG" convert -n -f qcow2 -O qcow2 source.qcow2 disk.qcow2
+release
+
+note "a backing file is locked too"
+"$QEMU_IMG" create -q -f qcow2 -b disk.qcow2 -F qcow2 over.qcow2
+hold
+expect_fail 1 'lock' "$IMG" convert -f qcow2 -O raw over.qcow2 out.raw
+release
+
+note "img writes"
+"$IMG" convert -n -r 4M -f qcow2 -O qcow2 source.qcow2 disk.qcow2 &
+writer=$!
+for _ in {1..100}; do
+    "$QEMU_IMG" info disk.qcow2 >/dev/null 2>&1 || break
+    sleep 0.05
+done
+expect_fail 1 'lock' "$QEMU_IMG" info disk.qcow2
+expect_fail 1 'lock' "$QEMU_IO" -f qcow2 -c 'write 0 512' disk.qcow2
+expect_fail 1 'lock' "$IMG" info disk.qcow2
+expect_fail 1 'lock' "$IMG" convert -n -f qcow2 -O qcow2 source.qcow2 disk.qcow2
+"$QEMU_IMG" info -U disk.qcow2 >/dev/null
+kill $writer
+wait $writer || true
+"$QEMU_IMG" info disk.qcow2 >/dev/null
+
+note "img reads"
+"$IMG" convert -r 4M -f qcow2 -O raw source.qcow2 slow.raw &
+reader=$!
+for _ in {1..100}; do
+    "$QEMU_IO" -f qcow2 -c 'length' source.qcow2 >/dev/null 2>&1 || break
+    sleep 0.05
+done
+expect_fail 1 'lock' "$QEMU_IO" -f qcow2 -c 'write 0 512' source.qcow2
+"$QEMU_IMG" info source.qcow2 >/dev/null
+kill $reader
+wait $reader || true

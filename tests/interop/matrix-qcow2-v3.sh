@@ -1,0 +1,18 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# Interop matrix: qcow2 version 3, from the smallest to the largest clusters,
+# and with metadata allocated beforehand.
+. "$(dirname "$0")/../lib.sh"
+. "$srcdir/tests/interop/matrix.bash"
+
+backing=raw
+for cluster in 512 4096 65536 2097152; do
+    row qcow2 cluster_size=$cluster "" $cluster
+done
+row qcow2 lazy_refcounts=on "" 65536
+backing=
+for preallocation in metadata falloc full; do
+    row qcow2 preallocation=$preallocation "" 65536
+done
+matrix_end

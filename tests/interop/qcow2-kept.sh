@@ -1,0 +1,90 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# What a qcow2 image has that we do not make: internal snapshots, bitmaps, unknown header extensions and
+# feature bits. Our writes must leave all of it as it was, or say honestly that it is stale.
+. "$(dirname "$0")/../lib.sh"
+need "$QEMU_IMG" "$QEMU_IO"
+write=$builddir/tests/tools/img-write
+[ -x "$write" ] || skip "tests/tools/img-write is not built"
+size=$((8 << 20))
+
+# poke FILE OFFSET HEX
+poke() {
+    printf "$(sed 's/../\\x&/g' <<<"$3")" | dd of="$1" bs=1 seek=$(($2)) conv=notrunc status=none
+}
+
+# peek FILE OFFSET BYTES: in hex
+peek() {
+    od -An -v -tx1 -j $(($2)) -N "$3" "$1" | tr -d ' \n'
+}
+
+for options in "" compat=0.10 cluster_size=512 refcount_bits=2 refcount_bits=64,cluster_size=2M; do
+    note "snapshots, ${options:-no options}"
+    rm -f image twin.raw
+    "$QEMU_IMG" create -q -f qcow2 ${options:+-o "$options"} image $size
+    truncate -s $size twin.raw
+    for n in 1 2; do
+        "$write" -f qcow2 -s $n -n 40 image twin.raw || fail "img-write, round $n"
+        cp twin.raw snapshot$n.raw
+        "$QEMU_IMG" snapshot -c s$n image
+    done
+    "$write" -f qcow2 -s 3 -n 80 image twin.raw || fail "img-write, round 3"
+    for tool in "$QEMU_IMG" "$IMG"; do
+        "$tool" check -q image || fail "$tool check: status $?"
+        "$tool" compare -q -F raw image twin.raw || fail "$tool compare: status $?"
+    done
+    for n in 1 2; do
+        rm -f copy.raw
+        "$QEMU_IMG" convert -O raw -l s$n image copy.raw
+        cmp copy.raw snapshot$n.raw || fail "snapshot s$n is not what it was"
+    done
+    # Take the snapshots away again: the disk must stand without them.
+    "$QEMU_IMG" snapshot -d s1 image
+    "$write" -f qcow2 -s 4 -n 40 image twin.raw || fail "img-write, round 4"
+    "$QEMU_IMG" snapshot -d s2 image
+    "$IMG" check -q image || fail "check without snapshots: status $?"
+    "$QEMU_IMG" compare -q -F raw image twin.raw || fail "not equal without snapshots"
+done
+
+note "a refcount that cannot be raised is an error that changes nothing"
+rm -f image
+"$QEMU_IMG" create -q -f qcow2 -o refcount_bits=1 image 1M
+seq 1 100000 | head -c 1048576 >full.raw
+"$IMG" convert -n -c -O qcow2 full.raw image
+"$IMG" check -q image || fail "refcounts of one bit: status $?"
+"$IMG" compare -q -F raw image full.raw || fail "refcounts of one bit: not equal"
+
+note "bitmaps are stale once we have written"
+rm -f image twin.raw
+"$QEMU_IMG" create -q -f qcow2 image $size
+truncate -s $size twin.raw
+"$QEMU_IMG" bitmap --add image b0
+[ "$(peek image 88 8)" = 0000000000000001 ] || fail "qemu-img set no autoclear bit"
+"$IMG" check -q image || fail "an image with a bitmap leaks: status $?"
+[ "$(peek image 88 8)" = 0000000000000001 ] || fail "reading cleared the autoclear bit"
+"$write" -f qcow2 -s 5 -n 5 image twin.raw || fail "img-write"
+[ "$(peek image 88 8)" = 0000000000000000 ] || fail "writing left the autoclear bit"
+"$QEMU_IMG" compare -q -F raw image twin.raw || fail "not equal"
+
+note "unknown extensions and feature bits"
+rm -f image twin.raw
+"$QEMU_IMG" create -q -f qcow2 image $size
+truncate -s $size twin.raw
+poke image 80 8000000000000000  # a compatible bit
+poke image 504 12345678000000036162630000000000 # an extension "abc" behind the feature names
+"$write" -f qcow2 -s 6 -n 20 image twin.raw || fail "img-write"
+[ "$(peek image 80 8)" = 8000000000000000 ] || fail "a compatible bit is gone"
+[ "$(peek image 504 11)" = 1234567800000003616263 ] || fail "an extension is gone"
+"$QEMU_IMG" check -q image || fail "check: status $?"
+poke image 72 0000000000000100
+expect_fail 1 "Unsupported qcow2 feature(s)" "$IMG" info image
+
+note "dirty and corrupt images are read, and not written"
+rm -f image
+"$QEMU_IMG" create -q -f qcow2 image $size
+for bit in 01 02; do
+    poke image 79 $bit
+    "$IMG" convert -O raw image copy.raw || fail "bit $bit: status $?"
+    expect_fail 1 "check -r" "$IMG" convert -n -O qcow2 full.raw image
+done

@@ -1,0 +1,17 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# Random writes to qcow2 images, by us and by qemu-io in turn, checked by both after each round.
+. "$(dirname "$0")/../lib.sh"
+. "$srcdir/tests/interop/random.bash"
+
+size=$((8 << 20))
+for options in "" compat=0.10 cluster_size=512 cluster_size=2M refcount_bits=1 refcount_bits=64 \
+    lazy_refcounts=on compat=0.10,cluster_size=4k; do
+    random_rounds qcow2 "$options" "$QEMU_IMG" "$IMG"
+    random_rounds qcow2 "$options" "$IMG" "$QEMU_IMG"
+done
+random_backed qcow2 cluster_size=4k
+random_backed qcow2 compat=0.10
+random_compressed qcow2 cluster_size=4k
+random_compressed qcow2 compression_type=zstd

@@ -1,0 +1,138 @@
+/*
+ * Images with one field set to a value that it should not have.
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+#include "fields.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct subject {
+    const char *fixture, *format;
+    const char *file, *open; /* as in truncate.c: extents have a name that counts */
+};
+
+static const struct subject subjects[] = {
+    {"qcow2/v2.qcow2", "qcow2", NULL, NULL},
+    {"qcow2/v3.qcow2", "qcow2", NULL, NULL},
+    {"qcow2/cluster-512.qcow2", "qcow2", NULL, NULL},
+    {"qcow2/refcount-64.qcow2", "qcow2", NULL, NULL},
+    {"qcow2/zlib.qcow2", "qcow2", NULL, NULL},
+    {"qcow2/zstd.qcow2", "qcow2", NULL, NULL},
+    {"qcow2/snapshot.qcow2", "qcow2", NULL, NULL},
+    {"qcow2/overlay.qcow2", "qcow2", NULL, NULL},
+    {"vmdk/monolithicSparse.vmdk", "vmdk", NULL, NULL},
+    {"vmdk/zeroed-grain.vmdk", "vmdk", NULL, NULL},
+    {"vmdk/streamOptimized.vmdk", "vmdk", NULL, NULL},
+    {"vmdk/stream-footer.vmdk", "vmdk", NULL, NULL},
+    {"vmdk/twoGbMaxExtentSparse-s001.vmdk", "vmdk", "twoGbMaxExtentSparse-s001.vmdk",
+     "twoGbMaxExtentSparse.vmdk"},
+};
+
+struct work {
+    const struct subject *subject;
+    struct file whole;
+    struct changes changes;
+};
+
+void change_add(struct changes *changes, const struct change *change)
+{
+    changes->list = reallocarray(changes->list, changes->count + 1, sizeof(*change));
+    if (!changes->list)
+        abort();
+    changes->list[changes->count++] = *change;
+}
+
+static void add_value(struct changes *changes, const struct field *field, size_t base,
+                      bool big_endian, uint64_t value)
+{
+    struct change change = {.offset = base + field->offset,
+                            .width = field->width,
+                            .big_endian = big_endian,
+                            .value = value};
+
+    snprintf(change.name, sizeof(change.name), "%s", field->name);
+    change_add(changes, &change);
+}
+
+void change_add_fields(struct changes *changes, const struct field *fields, size_t count,
+                       size_t base, bool big_endian)
+{
+    for (size_t n = 0; n < count; n++) {
+        const struct field *field = &fields[n];
+        uint64_t max = UINT64_MAX >> (64 - 8 * field->width);
+
+        add_value(changes, field, base, big_endian, 0);
+        add_value(changes, field, base, big_endian, 1);
+        add_value(changes, field, base, big_endian, max - 1);
+        add_value(changes, field, base, big_endian, max);
+        for (const uint64_t *value = field->values; *value; value++)
+            add_value(changes, field, base, big_endian, *value);
+    }
+}
+
+static void describe(void *opaque, size_t n, char *text, size_t size)
+{
+    struct work *work = opaque;
+    const struct change *change = &work->changes.list[n];
+
+    snprintf(text, size, "%s at %zu set to 0x%llx", change->name, change->offset,
+             (unsigned long long)change->value);
+}
+
+static void run(void *opaque, size_t n, char complaint[COMPLAINT_MAX])
+{
+    struct work *work = opaque;
+    const struct subject *subject = work->subject;
+    const struct change *change = &work->changes.list[n];
+    const char *name = subject->file ? subject->file : "changed";
+    struct trial trial = {.name = subject->open ? subject->open : name, .format = subject->format};
+    struct file file = file_copy(&work->whole);
+    struct outcome outcome;
+
+    if (change->offset + change->width <= file.length) {
+        file_set(&file, change->offset, change->width, change->big_endian, change->value);
+        file_put(&file, name);
+        trial_run(&trial, &outcome);
+        memcpy(complaint, outcome.complaint, COMPLAINT_MAX);
+    }
+    file_free(&file);
+}
+
+static size_t run_subject(const struct subject *subject, size_t *total)
+{
+    struct work work = {.subject = subject, .whole = file_fixture(subject->fixture)};
+    struct batch batch = {
+        .title = subject->fixture, .describe = describe, .run = run, .opaque = &work};
+    size_t failures;
+
+    if (strcmp(subject->format, "qcow2") == 0)
+        changes_qcow2(&work.changes, &work.whole);
+    else
+        changes_vmdk(&work.changes, &work.whole);
+    batch.count = work.changes.count;
+    *total += batch.count;
+    failures = batch_run(&batch);
+    free(work.changes.list);
+    file_free(&work.whole);
+    return failures;
+}
+
+int main(void)
+{
+    size_t total = 0, failures = 0;
+    struct file file;
+
+    workshop_enter();
+    file = file_fixture("qcow2/base.qcow2");
+    file_put(&file, "base.qcow2");
+    file_free(&file);
+    file = file_fixture("vmdk/twoGbMaxExtentSparse.vmdk");
+    file_put(&file, "twoGbMaxExtentSparse.vmdk");
+    file_free(&file);
+    for (size_t n = 0; n < sizeof(subjects) / sizeof(subjects[0]); n++)
+        failures += run_subject(&subjects[n], &total);
+    workshop_leave();
+    return batch_report(total, failures);
+}

@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: BSD-2-Clause
+
+malformed_tests = tests/malformed/truncate tests/malformed/fields tests/malformed/hostile
+check_PROGRAMS += $(malformed_tests)
+TESTS += $(malformed_tests)
+
+malformed_common = tests/malformed/malformed.h tests/malformed/workshop.c
+malformed_common += tests/malformed/trial.c tests/malformed/batch.c
+tests_malformed_truncate_SOURCES = tests/malformed/truncate.c $(malformed_common)
+tests_malformed_fields_SOURCES = tests/malformed/fields.c tests/malformed/fields.h
+tests_malformed_fields_SOURCES += tests/malformed/fields_qcow2.c tests/malformed/fields_vmdk.c
+tests_malformed_fields_SOURCES += $(malformed_common)
+tests_malformed_hostile_SOURCES = tests/malformed/hostile.c tests/malformed/hostile.h
+tests_malformed_hostile_SOURCES += tests/malformed/hostile_qcow2.c tests/malformed/hostile_vmdk.c
+tests_malformed_hostile_SOURCES += $(malformed_common)
+tests_malformed_hostile_LDADD = $(LDADD) $(ZLIB_LIBS)

@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: BSD-2-Clause
+EXTRA_DIST += tests/tools/install-packages
+EXTRA_DIST += tests/tools/make-guest
