@@ -24,6 +24,7 @@ include $(srcdir)/tests/fault/local.mk
 include $(srcdir)/tests/malformed/local.mk
 include $(srcdir)/tests/example/local.mk
 include $(srcdir)/tests/arch/local.mk
+include $(srcdir)/tests/bench/local.mk
 include $(srcdir)/tests/tools/local.mk
 
 TESTS += $(arch_tests) $(cli_tests) $(interop_tests)
