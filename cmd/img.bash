@@ -67,7 +67,7 @@ _img_value()
         [ "$command" = check ] || return 0
         _img_words leaks all
         ;;
-    -b | -B | --backing) _img_files ;;
+    -b | -B | --backing | --base) _img_files ;;
     -m | -S | --parallel | --threads | --rate-limit | --*size | --start-offset | --max-length) ;;
     -s | -l)
         [ "$command" = map ] || [ "$command" = measure ] || return 1

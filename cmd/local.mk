@@ -13,6 +13,7 @@ cmd_img_SOURCES += \
 	cmd/open.c \
 	cmd/create_options.c \
 	cmd/check.c \
+	cmd/commit.c \
 	cmd/compare.c \
 	cmd/convert.c \
 	cmd/convert.h \

@@ -10,7 +10,7 @@
 #include "cmd.h"
 
 static const struct cmd *const commands[] = {
-    &cmd_check, &cmd_compare, &cmd_convert, &cmd_create,
+    &cmd_check, &cmd_commit, &cmd_compare, &cmd_convert, &cmd_create,
     &cmd_info,  &cmd_map,     &cmd_measure, &cmd_resize,
 };
 

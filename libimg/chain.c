@@ -15,14 +15,14 @@ int imgi_backing_path(const struct img_policy *policy, const char *image, const 
     return imgi_policy_path(policy, image, "backing file", backing, path, err);
 }
 
-static int check_loop(const struct imgi_node *top, const struct imgi_node *below, const char *path,
-                      img_error *err)
+int imgi_chain_check_loop(const struct imgi_node *top, const struct imgi_node *last,
+                          const struct imgi_node *below, const char *path, img_error *err)
 {
     uint64_t id[2], other[2];
 
     if (!imgi_io_identity(below->file, id))
         return 0;
-    for (const struct imgi_node *node = top; node; node = node->backing) {
+    for (const struct imgi_node *node = top; node; node = node == last ? NULL : node->backing) {
         if (imgi_io_identity(node->file, other) && id[0] == other[0] && id[1] == other[1])
             return imgi_fail(err, IMG_E_CORRUPT,
                              "the backing file '%s' is an image that stands on it: a loop", path);
@@ -48,7 +48,7 @@ static int open_backing(struct imgi_node *top, struct imgi_node *node, const str
     below.options = NULL;
     rc = imgi_node_open_name(&backing, path, &below, err);
     if (rc == 0) {
-        rc = check_loop(top, backing, path, err);
+        rc = imgi_chain_check_loop(top, node, backing, path, err);
         if (rc < 0)
             imgi_node_close(backing);
     }

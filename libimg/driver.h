@@ -199,6 +199,11 @@ struct imgi_driver {
     /* Write out the metadata, in the right order, ending with the files' own flush. */
     int (*flush)(struct imgi_node *node, img_error *err);
     int (*resize)(struct imgi_node *node, uint64_t size, img_error *err);
+    /*
+     * Give up all that the image holds of its disk, so that the backing image shows through. What it
+     * held is in the backing image by then, on disk. NULL: cannot.
+     */
+    int (*make_empty)(struct imgi_node *node, img_error *err);
     int (*check)(struct imgi_node *node, struct imgi_checker *checker, img_error *err);
     int (*measure)(const struct imgi_measure *measure, img_measure_result *result, img_error *err);
 };

@@ -85,9 +85,26 @@ int imgi_node_flush(struct imgi_node *node, img_error *err);
 
 /* Open the backing images of node, down to the last. */
 int imgi_chain_open(struct imgi_node *node, const struct imgi_open *how, img_error *err);
+/* IMG_E_CORRUPT when the file of `below`, opened as `path`, is one of the images from top down to last. */
+int imgi_chain_check_loop(const struct imgi_node *top, const struct imgi_node *last,
+                          const struct imgi_node *below, const char *path, img_error *err);
 /* The name under which a backing image is opened. The caller frees it. */
 int imgi_backing_path(const struct img_policy *policy, const char *image, const char *backing,
                       char **path, img_error *err);
+
+/* reopen.c: a chain that changes below an open image. The image must not be in use meanwhile. */
+
+/*
+ * Open the backing image of `above`, a node of the image, again: for writing or for reading
+ * only, with all that is below it. After a failure the old one is still there.
+ */
+int imgi_reopen_backing(img_image *image, struct imgi_node *above, bool writable, img_error *err);
+/* Open an image that is to stand below top, with its chain, for reading. */
+int imgi_open_below(img_image *image, const char *name, const char *format,
+                    struct imgi_node **node, img_error *err);
+/* Close what is below top and put another chain there (NULL: none), which is named like that from now on. */
+int imgi_replace_backing(img_image *image, struct imgi_node *backing, const char *name,
+                         const char *format, img_error *err);
 
 /* NULL when there is no such format. */
 const struct imgi_driver *imgi_driver_find(const char *name);
@@ -123,6 +140,10 @@ int imgi_node_write(struct imgi_node *node, uint64_t offset, const void *buffer,
 int imgi_node_zero(struct imgi_node *node, uint64_t offset, uint64_t length, bool unmap,
                    struct imgi_scratch *scratch, img_error *err);
 int imgi_node_discard(struct imgi_node *node, uint64_t offset, uint64_t length, img_error *err);
+
+/* The driver's resize; what a longer backing image has in the new space stays hidden. */
+int imgi_node_resize(struct imgi_node *node, uint64_t size, struct imgi_scratch *scratch,
+                     img_error *err);
 
 /*
  * Space for one packed cluster, its bytes, and the link to them. The caller has the guest's cluster

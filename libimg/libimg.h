@@ -324,13 +324,15 @@ typedef struct img_progress {
 typedef int img_progress_fn(void *opaque, const img_progress *progress);
 
 enum img_job_flags {
-    IMG_JOB_COMPRESS = 1u << 0,       /* store compressed where the target can */
-    IMG_JOB_TARGET_ZERO = 1u << 1,    /* an existing target is known to read as zeros */
-    IMG_JOB_SALVAGE = 1u << 2,        /* what cannot be read becomes zeros, and is counted */
-    IMG_JOB_STRICT = 1u << 3,         /* compare: sizes and allocation must be equal too */
-    IMG_JOB_REPAIR_LEAKS = 1u << 4,   /* check: free what is lost */
-    IMG_JOB_REPAIR_ALL = 1u << 5,     /* check: mend everything that can be */
-    IMG_JOB_NO_BACKING_COPY = 1u << 6 /* convert: leave out what the target's backing image holds */
+    IMG_JOB_COMPRESS = 1u << 0,     /* store compressed where the target can */
+    IMG_JOB_TARGET_ZERO = 1u << 1,  /* an existing target is known to read as zeros */
+    IMG_JOB_SALVAGE = 1u << 2,      /* what cannot be read becomes zeros, and is counted */
+    IMG_JOB_STRICT = 1u << 3,       /* compare: sizes and allocation must be equal too */
+    IMG_JOB_REPAIR_LEAKS = 1u << 4, /* check: free what is lost */
+    IMG_JOB_REPAIR_ALL = 1u << 5,   /* check: mend everything that can be */
+    IMG_JOB_NO_BACKING_COPY =
+        1u << 6,           /* convert: leave out what the target's backing image holds */
+    IMG_JOB_KEEP = 1u << 7 /* commit: do not empty the image afterwards */
 };
 
 /* With defaults: a thread a processor (16 at most), no flags, 4096 as sparse size. NULL: no memory.
@@ -369,6 +371,16 @@ typedef struct img_compare_result {
  */
 IMG_API int img_compare(img_job *job, img_image *a, img_image *b, img_compare_result *result,
                         img_error *err);
+
+/*
+ * Write what the image holds, and all images between it and base, into base: the name of an image
+ * of its chain (as that image or the one above it names it), or NULL for its backing image. A base
+ * that is too small grows. Then, if base is NULL and the job's flags have no IMG_JOB_KEEP, the
+ * image is emptied where its format can, so that it reads through. The image is open for writing,
+ * and nobody uses it meanwhile; base is opened for writing while this runs. With base not NULL the
+ * images between them no longer hold what they held. job may be NULL.
+ */
+IMG_API int img_commit(img_job *job, img_image *image, const char *base, img_error *err);
 
 typedef struct img_check_result {
     uint64_t corruptions, leaks; /* found and still there */

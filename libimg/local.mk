@@ -23,6 +23,7 @@ libimgall_la_SOURCES += \
 	libimg/probe.c \
 	libimg/ranges.c \
 	libimg/read.c \
+	libimg/reopen.c \
 	libimg/request.c \
 	libimg/size.c \
 	libimg/version.c \
@@ -30,6 +31,7 @@ libimgall_la_SOURCES += \
 	libimg/job/behind.c \
 	libimg/job/behind.h \
 	libimg/job/check.c \
+	libimg/job/commit.c \
 	libimg/job/compare.c \
 	libimg/job/convert.c \
 	libimg/job/convert.h \
@@ -39,4 +41,6 @@ libimgall_la_SOURCES += \
 	libimg/job/job.h \
 	libimg/job/measure.c \
 	libimg/job/ring.c \
-	libimg/job/ring.h
+	libimg/job/ring.h \
+	libimg/job/walk.c \
+	libimg/job/walk.h

@@ -111,39 +111,51 @@ int img_flush(img_image *image, img_error *err)
 }
 
 /* Space that a larger disk exposes must not show what a longer backing image has there. */
-static int hide_backing(img_image *image, uint64_t old_size, img_error *err)
+static int hide_backing(struct imgi_node *node, uint64_t old_size, struct imgi_scratch *scratch,
+                        img_error *err)
 {
-    struct imgi_node *top = image->top;
     uint64_t end;
 
-    if (!top->backing || top->backing->size <= old_size || top->size <= old_size)
+    if (!node->backing || node->backing->size <= old_size || node->size <= old_size)
         return 0;
-    end = IMGI_MIN(top->size, top->backing->size);
-    return img_zero(image, old_size, end - old_size, IMG_ZERO_UNMAP, err);
+    end = IMGI_MIN(node->size, node->backing->size);
+    return imgi_node_zero(node, old_size, end - old_size, true, scratch, err);
+}
+
+int imgi_node_resize(struct imgi_node *node, uint64_t size, struct imgi_scratch *scratch,
+                     img_error *err)
+{
+    uint64_t old_size = node->size;
+    int rc = imgi_policy_limit(node->policy, IMG_LIMIT_VIRTUAL_SIZE, size, "virtual size", err);
+
+    if (rc == 0 && !node->driver->resize)
+        rc = imgi_fail(err, IMG_E_UNSUPPORTED, "Image format driver '%s' does not support resize",
+                       node->driver->name);
+    if (rc == 0) {
+        pthread_mutex_lock(&node->lock);
+        rc = node->driver->resize(node, size, err);
+        pthread_mutex_unlock(&node->lock);
+    }
+    if (rc == 0)
+        rc = hide_backing(node, old_size, scratch, err);
+    if (rc < 0)
+        imgi_error_image(err, node->name);
+    return rc;
 }
 
 int img_resize(img_image *image, uint64_t size, img_error *err)
 {
-    struct imgi_node *top = image->top;
-    uint64_t old_size = top->size;
+    struct imgi_scratch *scratch;
     int rc = check_change(image, "resize", 0, 0, err);
 
     if (rc < 0)
         return rc;
-    rc = imgi_policy_limit(top->policy, IMG_LIMIT_VIRTUAL_SIZE, size, "virtual size", err);
-    if (rc == 0 && !top->driver->resize)
-        rc = imgi_fail(err, IMG_E_UNSUPPORTED, "Image format driver '%s' does not support resize",
-                       top->driver->name);
-    if (rc == 0) {
-        pthread_mutex_lock(&top->lock);
-        rc = top->driver->resize(top, size, err);
-        pthread_mutex_unlock(&top->lock);
-    }
-    if (rc == 0)
-        rc = hide_backing(image, old_size, err);
+    scratch = imgi_scratch_take(image, err);
+    if (!scratch)
+        return IMG_E_NOMEM;
+    rc = imgi_node_resize(image->top, size, scratch, err);
+    imgi_scratch_give(image, scratch);
     if (rc == 0)
         rc = settle(image, err);
-    if (rc < 0)
-        imgi_error_image(err, top->name);
     return rc;
 }

@@ -9,6 +9,7 @@ libimgall_la_SOURCES += \
 	formats/qcow2/counts.c \
 	formats/qcow2/create.c \
 	formats/qcow2/disk.h \
+	formats/qcow2/empty.c \
 	formats/qcow2/extension.c \
 	formats/qcow2/flush.c \
 	formats/qcow2/frees.c \
@@ -25,5 +26,6 @@ libimgall_la_SOURCES += \
 	formats/qcow2/resize.c \
 	formats/qcow2/snapshot.c \
 	formats/qcow2/table.c \
+	formats/qcow2/trim.c \
 	formats/qcow2/write.c \
 	formats/qcow2/zero.c

@@ -327,6 +327,7 @@ const struct imgi_driver imgi_driver_qcow2 = {
     .discard = qcow2_discard,
     .flush = qcow2_flush,
     .resize = qcow2_resize,
+    .make_empty = qcow2_make_empty,
     .check = qcow2_check,
     .measure = qcow2_measure,
 };

@@ -4,7 +4,8 @@ check_PROGRAMS += tests/tools/img-write tests/tools/deflate-window
 tests_tools_img_write_SOURCES = tests/tools/img-write.c
 tests_tools_deflate_window_SOURCES = tests/tools/deflate-window.c
 tests_tools_deflate_window_LDADD = $(ZLIB_LIBS)
-EXTRA_DIST += tests/interop/matrix.bash tests/interop/random.bash
+EXTRA_DIST += tests/interop/matrix.bash tests/interop/random.bash \
+	tests/interop/chain.bash
 
 # The slow ones first: they run side by side with the rest.
 interop_tests += tests/interop/debian-guest.sh
@@ -19,6 +20,7 @@ interop_tests += tests/interop/matrix-vmdk-stream.sh
 interop_tests += tests/interop/matrix-raw.sh
 interop_tests += tests/interop/random-qcow2.sh
 interop_tests += tests/interop/random-vmdk.sh
+interop_tests += tests/interop/commit.sh
 interop_tests += tests/interop/fixtures.sh
 interop_tests += tests/interop/damage.sh
 interop_tests += tests/interop/killed.sh

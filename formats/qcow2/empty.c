@@ -1,0 +1,76 @@
+/*
+ * An image that holds nothing any more. SPDX-License-Identifier: BSD-2-Clause
+ *
+ * After a commit the backing image has all that the overlay had. The L1 entries become 0, one after the
+ * other, and what they led to is freed by the ordinary way: once the L1 table on disk has lost them
+ * (frees.c). A crash in between leaves an overlay that still holds a part of what its backing image
+ * holds too, and at worst lost space.
+ */
+#include "qcow2.h"
+
+static int entry_of(const struct qcow2 *q, const uint8_t *table, uint64_t guest, uint64_t i,
+                    struct qcow2_entry *entry, img_error *err)
+{
+    return qcow2_entry_decode(q, imgi_get_be64(table + i * QCOW2_ENTRY_BYTES),
+                              guest + (i << q->cluster_bits), entry, err);
+}
+
+/* Whether every entry of a table makes sense: a half-understood table is left as it is. */
+static int check_table(const struct qcow2 *q, const uint8_t *table, uint64_t guest, img_error *err)
+{
+    struct qcow2_entry entry;
+    int rc = 0;
+
+    for (uint64_t i = 0; rc == 0 && i < qcow2_l2_entries(q); i++)
+        rc = entry_of(q, table, guest, i, &entry, err);
+    return rc;
+}
+
+/* Drop the L2 table of an L1 entry, and all that it leads to. */
+static int drop_table(struct qcow2 *q, uint64_t index, img_error *err)
+{
+    uint64_t guest = index << (q->cluster_bits + q->l2_bits);
+    uint64_t cluster = (q->l1.entries[index] & QCOW2_OFFSET_MASK) >> q->cluster_bits;
+    const uint8_t *table;
+    int rc = qcow2_l2_get(q, guest, &table, err);
+
+    if (rc < 0 || !table)
+        return rc;
+    rc = check_table(q, table, guest, err);
+    if (rc < 0)
+        return rc;
+    /* First of all: what fails from here on costs space, and frees nothing that is referred to. */
+    qcow2_table_set(&q->l1, index, 0);
+    for (uint64_t i = 0; rc == 0 && i < qcow2_l2_entries(q); i++) {
+        struct qcow2_entry entry;
+
+        rc = entry_of(q, table, guest, i, &entry, err);
+        if (rc == 0)
+            rc = qcow2_free_entry(q, &entry, true, err);
+    }
+    qcow2_owned_remove(&q->owned, cluster);
+    if (rc == 0)
+        rc = qcow2_free_later(q, cluster, 1, true, err);
+    return rc;
+}
+
+int qcow2_make_empty(struct imgi_node *node, img_error *err)
+{
+    struct qcow2 *q = qcow2_of(node);
+    int rc = qcow2_writable(q, err);
+
+    for (uint64_t i = 0; rc == 0 && i < q->l1.count; i++) {
+        if (q->l1.entries[i] == 0)
+            continue;
+        rc = drop_table(q, i, err);
+        if (rc == 0)
+            rc = qcow2_frees_limit(q, err);
+    }
+    if (rc == 0)
+        rc = qcow2_flush(node, err);
+    if (rc == 0)
+        rc = imgi_io_flush(node->file, err);
+    if (rc == 0)
+        rc = qcow2_trim(q, err);
+    return rc;
+}

@@ -1,0 +1,122 @@
+/*
+ * Changing a chain below an image that is open. SPDX-License-Identifier: BSD-2-Clause
+ *
+ * A read lock and a write lock of one process on the same file conflict, as they do between processes. So
+ * a backing image that is to be opened in another way gives up its locks first; its node stays, and
+ * takes them again, should the new one not open. Nobody uses the image meanwhile.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+/* Threads remember the last packed cluster by its node, whose address may be given out again. */
+static void forget_clusters(img_image *image)
+{
+    pthread_mutex_lock(&image->scratch_lock);
+    for (struct imgi_scratch *scratch = image->scratch; scratch; scratch = scratch->next)
+        scratch->cached = NULL;
+    pthread_mutex_unlock(&image->scratch_lock);
+}
+
+/* How the nodes below the image's top are opened. */
+static struct imgi_open below_how(const img_image *image, const char *format, bool writable)
+{
+    unsigned never = IMG_OPEN_WRITE | IMG_OPEN_CHECK | IMG_OPEN_NO_BACKING | IMG_OPEN_NO_FILES;
+
+    return (struct imgi_open){
+        .format = format,
+        .flags = (image->top->flags & ~never) | (writable ? (unsigned)IMG_OPEN_WRITE : 0),
+        .cache = image->cache,
+        .policy = &image->policy,
+    };
+}
+
+static int open_chain(img_image *image, const char *path, const char *format, bool writable,
+                      struct imgi_node **out, img_error *err)
+{
+    struct imgi_open how = below_how(image, format, writable);
+    struct imgi_node *node = NULL;
+    int rc = imgi_node_open_name(&node, path, &how, err);
+
+    if (rc == 0)
+        rc = imgi_chain_open(node, &how, err);
+    if (rc < 0)
+        imgi_node_close(node);
+    else
+        *out = node;
+    return rc;
+}
+
+int imgi_open_below(img_image *image, const char *name, const char *format,
+                    struct imgi_node **out, img_error *err)
+{
+    struct imgi_node *node = NULL;
+    char *path = NULL;
+    int rc = imgi_backing_path(&image->policy, image->top->name, name, &path, err);
+
+    *out = NULL;
+    if (rc == 0)
+        rc = open_chain(image, path, format, false, &node, err);
+    /* The top alone: what stands below it now may well be a part of its new chain. */
+    for (struct imgi_node *below = node; rc == 0 && below; below = below->backing)
+        rc = imgi_chain_check_loop(image->top, image->top, below, path, err);
+    if (rc < 0)
+        imgi_node_close(node);
+    else
+        *out = node;
+    free(path);
+    return rc;
+}
+
+static void drop_locks(struct imgi_node *node)
+{
+    for (size_t i = 0; i < node->files->count; i++)
+        imgi_io_lock(node->files->list[i].io, 0, 0, NULL);
+}
+
+/* Whoever took the file meanwhile keeps it: the node goes on without locks. */
+static void take_locks(struct imgi_node *node)
+{
+    for (size_t i = 0; i < node->files->count; i++)
+        imgi_lock_file(node->files->list[i].io, node->flags, node->writable, NULL);
+}
+
+int imgi_reopen_backing(img_image *image, struct imgi_node *above, bool writable, img_error *err)
+{
+    struct imgi_node *old = above->backing, *node = NULL;
+    int rc;
+
+    drop_locks(old);
+    rc = open_chain(image, old->name, above->backing_format, writable, &node, err);
+    if (rc < 0) {
+        take_locks(old);
+        return rc;
+    }
+    above->backing = node;
+    imgi_node_close(old);
+    forget_clusters(image);
+    return 0;
+}
+
+int imgi_replace_backing(img_image *image, struct imgi_node *backing, const char *name,
+                         const char *format, img_error *err)
+{
+    struct imgi_node *top = image->top;
+    char *new_name = name ? strdup(name) : NULL, *new_format = format ? strdup(format) : NULL;
+
+    if ((name && !new_name) || (format && !new_format)) {
+        free(new_name);
+        free(new_format);
+        imgi_node_close(backing);
+        return imgi_fail_nomem(err, "the backing file's name");
+    }
+    free(top->backing_name);
+    free(top->backing_format);
+    top->backing_name = new_name;
+    top->backing_format = new_format;
+    imgi_node_close(top->backing);
+    top->backing = backing;
+    forget_clusters(image);
+    return 0;
+}
