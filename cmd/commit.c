@@ -126,11 +126,12 @@ const struct cmd cmd_commit = {
     .name = "commit",
     .summary = "write what an overlay holds into its backing image",
     .usage = "[OPTION]... FILE",
-    .about = "Write what FILE holds into its backing image, which grows if it is smaller, and empty "
-             "FILE. With\n"
-             "-b what FILE and the images between it and the base hold goes into the base; the "
-             "images between\n"
-             "them are of no use any more, and FILE keeps what it holds.\n",
+    .about =
+        "Write what FILE holds into its backing image, which grows if it is smaller, and empty "
+        "FILE. With\n"
+        "-b what FILE and the images between it and the base hold goes into the base; the "
+        "images between\n"
+        "them are of no use any more, and FILE keeps what it holds.\n",
     .examples = "commit -p overlay.qcow2\n"
                 "commit -b base.qcow2 top.qcow2\n",
     .options = options,

@@ -22,6 +22,7 @@ cmd_img_SOURCES += \
 	cmd/info.c \
 	cmd/map.c \
 	cmd/measure.c \
+	cmd/rebase.c \
 	cmd/resize.c
 cmd_img_LDADD += $(JANSSON_LIBS)
 

@@ -200,10 +200,17 @@ struct imgi_driver {
     int (*flush)(struct imgi_node *node, img_error *err);
     int (*resize)(struct imgi_node *node, uint64_t size, img_error *err);
     /*
-     * Give up all that the image holds of its disk, so that the backing image shows through. What it
-     * held is in the backing image by then, on disk. NULL: cannot.
+     * Give up all that the image holds of its disk, so that the backing image shows through. What
+     * it held is in the backing image by then, on disk. NULL: cannot.
      */
     int (*make_empty)(struct imgi_node *node, img_error *err);
+    /*
+     * Name another backing image in the file (NULL: none), on disk when it returns; the core
+     * changes the node. IMG_E_NOSPACE when there is no room for the name; the image is then as it
+     * was. NULL: cannot.
+     */
+    int (*set_backing)(struct imgi_node *node, const char *name, const char *format,
+                       img_error *err);
     int (*check)(struct imgi_node *node, struct imgi_checker *checker, img_error *err);
     int (*measure)(const struct imgi_measure *measure, img_measure_result *result, img_error *err);
 };

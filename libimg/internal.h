@@ -85,7 +85,8 @@ int imgi_node_flush(struct imgi_node *node, img_error *err);
 
 /* Open the backing images of node, down to the last. */
 int imgi_chain_open(struct imgi_node *node, const struct imgi_open *how, img_error *err);
-/* IMG_E_CORRUPT when the file of `below`, opened as `path`, is one of the images from top down to last. */
+/* IMG_E_CORRUPT when the file of `below`, opened as `path`, is one of the images from top down to
+ * last. */
 int imgi_chain_check_loop(const struct imgi_node *top, const struct imgi_node *last,
                           const struct imgi_node *below, const char *path, img_error *err);
 /* The name under which a backing image is opened. The caller frees it. */
@@ -100,9 +101,10 @@ int imgi_backing_path(const struct img_policy *policy, const char *image, const 
  */
 int imgi_reopen_backing(img_image *image, struct imgi_node *above, bool writable, img_error *err);
 /* Open an image that is to stand below top, with its chain, for reading. */
-int imgi_open_below(img_image *image, const char *name, const char *format,
-                    struct imgi_node **node, img_error *err);
-/* Close what is below top and put another chain there (NULL: none), which is named like that from now on. */
+int imgi_open_below(img_image *image, const char *name, const char *format, struct imgi_node **node,
+                    img_error *err);
+/* Close what is below top and put another chain there (NULL: none), which is named like that from
+ * now on. */
 int imgi_replace_backing(img_image *image, struct imgi_node *backing, const char *name,
                          const char *format, img_error *err);
 
@@ -132,7 +134,10 @@ void imgi_scratch_clear(struct imgi_scratch *scratch);
 /* Reads through the chain. The range lies inside the node. */
 int imgi_node_read(struct imgi_node *node, uint64_t offset, void *buffer, size_t length,
                    struct imgi_scratch *scratch, img_error *err);
-/* The same for who holds the range already. */
+/* The same for any range of any node (NULL: no disk at all): what lies past its end is zeros. */
+int imgi_node_read_padded(struct imgi_node *node, uint64_t offset, void *buffer, size_t length,
+                          struct imgi_scratch *scratch, img_error *err);
+/* The same as imgi_node_read for who holds the range already. */
 int imgi_node_read_held(struct imgi_node *node, uint64_t offset, void *buffer, size_t length,
                         struct imgi_scratch *scratch, img_error *err);
 int imgi_node_write(struct imgi_node *node, uint64_t offset, const void *buffer, size_t length,
@@ -140,6 +145,17 @@ int imgi_node_write(struct imgi_node *node, uint64_t offset, const void *buffer,
 int imgi_node_zero(struct imgi_node *node, uint64_t offset, uint64_t length, bool unmap,
                    struct imgi_scratch *scratch, img_error *err);
 int imgi_node_discard(struct imgi_node *node, uint64_t offset, uint64_t length, img_error *err);
+
+/* One cluster (the last one may be cut by the disk's end), packed unless that makes it no smaller.
+ */
+int imgi_node_write_compressed(struct imgi_node *node, uint64_t offset, const void *buffer,
+                               size_t length, struct imgi_packer *packer,
+                               struct imgi_scratch *scratch, img_error *err);
+/* Fails unless the image is open for writing and the range lies inside it. what: "write". */
+int imgi_check_change(const img_image *image, const char *what, uint64_t offset, uint64_t length,
+                      img_error *err);
+/* Cache modes that promise that a write is on disk when it returns: the metadata too. */
+int imgi_settle(img_image *image, img_error *err);
 
 /* The driver's resize; what a longer backing image has in the new space stays hidden. */
 int imgi_node_resize(struct imgi_node *node, uint64_t size, struct imgi_scratch *scratch,

@@ -253,6 +253,14 @@ IMG_API int img_read(img_image *image, uint64_t offset, void *buffer, size_t len
 IMG_API int img_write(img_image *image, uint64_t offset, const void *buffer, size_t length,
                       img_error *err);
 
+/*
+ * As img_write, stored compressed where that is smaller. Offset and length are multiples of
+ * img_cluster_size; the last cluster may be cut by the disk's end. IMG_E_UNSUPPORTED when the
+ * format cannot.
+ */
+IMG_API int img_write_compressed(img_image *image, uint64_t offset, const void *buffer,
+                                 size_t length, img_error *err);
+
 enum img_zero_flags {
     IMG_ZERO_UNMAP = 1u << 0 /* the space may be given back */
 };
@@ -331,8 +339,9 @@ enum img_job_flags {
     IMG_JOB_REPAIR_LEAKS = 1u << 4, /* check: free what is lost */
     IMG_JOB_REPAIR_ALL = 1u << 5,   /* check: mend everything that can be */
     IMG_JOB_NO_BACKING_COPY =
-        1u << 6,           /* convert: leave out what the target's backing image holds */
-    IMG_JOB_KEEP = 1u << 7 /* commit: do not empty the image afterwards */
+        1u << 6,             /* convert: leave out what the target's backing image holds */
+    IMG_JOB_KEEP = 1u << 7,  /* commit: do not empty the image afterwards */
+    IMG_JOB_UNSAFE = 1u << 8 /* rebase: change the name only, whatever the disk reads as then */
 };
 
 /* With defaults: a thread a processor (16 at most), no flags, 4096 as sparse size. NULL: no memory.
@@ -381,6 +390,18 @@ IMG_API int img_compare(img_job *job, img_image *a, img_image *b, img_compare_re
  * images between them no longer hold what they held. job may be NULL.
  */
 IMG_API int img_commit(img_job *job, img_image *image, const char *base, img_error *err);
+
+/*
+ * Make the image of that name and format, relative to where the image lies, its backing image; NULL
+ * or
+ * "": it has none from now on. What the disk reads as stays the same: what differs is copied into
+ * the image first, compressed with IMG_JOB_COMPRESS. With IMG_JOB_UNSAFE only the name is changed;
+ * the image is then open with IMG_OPEN_NO_BACKING, and nothing looks at either backing image. The
+ * image is open for writing and nobody uses it meanwhile. IMG_E_NOSPACE when there is no room for
+ * the name. job may be NULL.
+ */
+IMG_API int img_rebase(img_job *job, img_image *image, const char *name, const char *format,
+                       img_error *err);
 
 typedef struct img_check_result {
     uint64_t corruptions, leaks; /* found and still there */

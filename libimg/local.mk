@@ -5,6 +5,7 @@ libimgall_la_SOURCES += \
 	libimg/cache.c \
 	libimg/cache.h \
 	libimg/chain.c \
+	libimg/compressed.c \
 	libimg/create.c \
 	libimg/driver.h \
 	libimg/error.c \
@@ -40,6 +41,7 @@ libimgall_la_SOURCES += \
 	libimg/job/job.c \
 	libimg/job/job.h \
 	libimg/job/measure.c \
+	libimg/job/rebase.c \
 	libimg/job/ring.c \
 	libimg/job/ring.h \
 	libimg/job/walk.c \

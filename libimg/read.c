@@ -139,14 +139,8 @@ static int read_data(struct imgi_node *node, const struct imgi_extent *extent, u
 static int read_absent(struct imgi_node *node, const struct imgi_extent *extent, uint8_t *buffer,
                        struct imgi_scratch *scratch, img_error *err)
 {
-    uint64_t below = 0;
-
-    if (node->backing && extent->offset < node->backing->size)
-        below = IMGI_MIN(extent->length, node->backing->size - extent->offset);
-    memset(buffer + below, 0, (size_t)(extent->length - below));
-    if (below == 0)
-        return 0;
-    return imgi_node_read(node->backing, extent->offset, buffer, (size_t)below, scratch, err);
+    return imgi_node_read_padded(node->backing, extent->offset, buffer, (size_t)extent->length,
+                                 scratch, err);
 }
 
 static int read_extent(struct imgi_node *node, const struct imgi_extent *extent, uint8_t *buffer,
@@ -208,4 +202,15 @@ int imgi_node_read(struct imgi_node *node, uint64_t offset, void *buffer, size_t
     rc = imgi_node_read_held(node, offset, buffer, length, scratch, err);
     imgi_ranges_release(node->ranges, &range);
     return rc;
+}
+
+int imgi_node_read_padded(struct imgi_node *node, uint64_t offset, void *buffer, size_t length,
+                          struct imgi_scratch *scratch, img_error *err)
+{
+    size_t present = 0;
+
+    if (node && offset < node->size)
+        present = (size_t)IMGI_MIN(length, node->size - offset);
+    memset((uint8_t *)buffer + present, 0, length - present);
+    return present ? imgi_node_read(node, offset, buffer, present, scratch, err) : 0;
 }

@@ -1,9 +1,9 @@
 /*
  * Changing a chain below an image that is open. SPDX-License-Identifier: BSD-2-Clause
  *
- * A read lock and a write lock of one process on the same file conflict, as they do between processes. So
- * a backing image that is to be opened in another way gives up its locks first; its node stays, and
- * takes them again, should the new one not open. Nobody uses the image meanwhile.
+ * A read lock and a write lock of one process on the same file conflict, as they do between
+ * processes. So a backing image that is to be opened in another way gives up its locks first; its
+ * node stays, and takes them again, should the new one not open. Nobody uses the image meanwhile.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -48,8 +48,8 @@ static int open_chain(img_image *image, const char *path, const char *format, bo
     return rc;
 }
 
-int imgi_open_below(img_image *image, const char *name, const char *format,
-                    struct imgi_node **out, img_error *err)
+int imgi_open_below(img_image *image, const char *name, const char *format, struct imgi_node **out,
+                    img_error *err)
 {
     struct imgi_node *node = NULL;
     char *path = NULL;

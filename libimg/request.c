@@ -19,8 +19,8 @@ static int check_range(const img_image *image, const char *what, uint64_t offset
     return IMG_E_RANGE;
 }
 
-static int check_change(const img_image *image, const char *what, uint64_t offset, uint64_t length,
-                        img_error *err)
+int imgi_check_change(const img_image *image, const char *what, uint64_t offset, uint64_t length,
+                      img_error *err)
 {
     int rc;
 
@@ -35,8 +35,7 @@ static int check_change(const img_image *image, const char *what, uint64_t offse
     return rc;
 }
 
-/* Cache modes that promise that a write is on disk when it returns: the metadata too. */
-static int settle(img_image *image, img_error *err)
+int imgi_settle(img_image *image, img_error *err)
 {
     if (image->cache != IMG_CACHE_WRITETHROUGH && image->cache != IMG_CACHE_DIRECTSYNC)
         return 0;
@@ -61,7 +60,7 @@ int img_read(img_image *image, uint64_t offset, void *buffer, size_t length, img
 int img_write(img_image *image, uint64_t offset, const void *buffer, size_t length, img_error *err)
 {
     struct imgi_scratch *scratch;
-    int rc = check_change(image, "write", offset, length, err);
+    int rc = imgi_check_change(image, "write", offset, length, err);
 
     if (rc < 0)
         return rc;
@@ -71,14 +70,14 @@ int img_write(img_image *image, uint64_t offset, const void *buffer, size_t leng
     rc = imgi_node_write(image->top, offset, buffer, length, scratch, err);
     imgi_scratch_give(image, scratch);
     if (rc == 0)
-        rc = settle(image, err);
+        rc = imgi_settle(image, err);
     return rc;
 }
 
 int img_zero(img_image *image, uint64_t offset, uint64_t length, unsigned flags, img_error *err)
 {
     struct imgi_scratch *scratch;
-    int rc = check_change(image, "zero request", offset, length, err);
+    int rc = imgi_check_change(image, "zero request", offset, length, err);
 
     if (rc < 0)
         return rc;
@@ -88,18 +87,18 @@ int img_zero(img_image *image, uint64_t offset, uint64_t length, unsigned flags,
     rc = imgi_node_zero(image->top, offset, length, (flags & IMG_ZERO_UNMAP) != 0, scratch, err);
     imgi_scratch_give(image, scratch);
     if (rc == 0)
-        rc = settle(image, err);
+        rc = imgi_settle(image, err);
     return rc;
 }
 
 int img_discard(img_image *image, uint64_t offset, uint64_t length, img_error *err)
 {
-    int rc = check_change(image, "discard", offset, length, err);
+    int rc = imgi_check_change(image, "discard", offset, length, err);
 
     if (rc == 0)
         rc = imgi_node_discard(image->top, offset, length, err);
     if (rc == 0)
-        rc = settle(image, err);
+        rc = imgi_settle(image, err);
     return rc;
 }
 
@@ -146,7 +145,7 @@ int imgi_node_resize(struct imgi_node *node, uint64_t size, struct imgi_scratch 
 int img_resize(img_image *image, uint64_t size, img_error *err)
 {
     struct imgi_scratch *scratch;
-    int rc = check_change(image, "resize", 0, 0, err);
+    int rc = imgi_check_change(image, "resize", 0, 0, err);
 
     if (rc < 0)
         return rc;
@@ -156,6 +155,6 @@ int img_resize(img_image *image, uint64_t size, img_error *err)
     rc = imgi_node_resize(image->top, size, scratch, err);
     imgi_scratch_give(image, scratch);
     if (rc == 0)
-        rc = settle(image, err);
+        rc = imgi_settle(image, err);
     return rc;
 }

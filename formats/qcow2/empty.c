@@ -1,10 +1,10 @@
 /*
  * An image that holds nothing any more. SPDX-License-Identifier: BSD-2-Clause
  *
- * After a commit the backing image has all that the overlay had. The L1 entries become 0, one after the
- * other, and what they led to is freed by the ordinary way: once the L1 table on disk has lost them
- * (frees.c). A crash in between leaves an overlay that still holds a part of what its backing image
- * holds too, and at worst lost space.
+ * After a commit the backing image has all that the overlay had. The L1 entries become 0, one after
+ * the other, and what they led to is freed by the ordinary way: once the L1 table on disk has lost
+ * them (frees.c). A crash in between leaves an overlay that still holds a part of what its backing
+ * image holds too, and at worst lost space.
  */
 #include "qcow2.h"
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 libimgall_la_SOURCES += \
 	formats/qcow2/alloc.c \
+	formats/qcow2/backing.c \
 	formats/qcow2/bitmap.c \
 	formats/qcow2/check.c \
 	formats/qcow2/check.h \

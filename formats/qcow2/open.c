@@ -328,6 +328,7 @@ const struct imgi_driver imgi_driver_qcow2 = {
     .flush = qcow2_flush,
     .resize = qcow2_resize,
     .make_empty = qcow2_make_empty,
+    .set_backing = qcow2_set_backing,
     .check = qcow2_check,
     .measure = qcow2_measure,
 };

@@ -268,13 +268,15 @@ int qcow2_resize(struct imgi_node *node, uint64_t size, img_error *err);
 /* Make the L1 table large enough for a disk of size bytes. */
 int qcow2_grow_l1(struct qcow2 *q, uint64_t size, img_error *err);
 
-/* ------------------------------------------------------------------------- empty.c, trim.c */
+/* -------------------------------------------------------------- backing.c, empty.c, trim.c */
+
+int qcow2_set_backing(struct imgi_node *node, const char *name, const char *format, img_error *err);
 
 /* Drop all references to data: every guest byte is absent afterwards. */
 int qcow2_make_empty(struct imgi_node *node, img_error *err);
 /*
- * Everything is on disk: drop refcount blocks at the end that count nothing but themselves, and cut the
- * file off behind the last cluster in use.
+ * Everything is on disk: drop refcount blocks at the end that count nothing but themselves, and cut
+ * the file off behind the last cluster in use.
  */
 int qcow2_trim(struct qcow2 *q, img_error *err);
 

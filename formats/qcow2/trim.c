@@ -2,8 +2,8 @@
  * A file that ends where its image does. SPDX-License-Identifier: BSD-2-Clause
  *
  * Refcount blocks at the end of the refcount table that count nothing, or only themselves, lose
- * their entry; once that is on disk nothing refers to what is behind the last cluster in use, and the
- * file is cut off there.
+ * their entry; once that is on disk nothing refers to what is behind the last cluster in use, and
+ * the file is cut off there.
  */
 #include "qcow2.h"
 
@@ -30,7 +30,8 @@ static int last_in_block(struct qcow2 *q, uint64_t index, uint64_t *cluster, boo
     return 0;
 }
 
-/* The block counts nobody else: neither it nor its entry is needed. Elsewhere it still occupies a cluster. */
+/* The block counts nobody else: neither it nor its entry is needed. Elsewhere it still occupies a
+ * cluster. */
 static int drop_block(struct qcow2 *q, uint64_t index, img_error *err)
 {
     uint64_t cluster = q->reftable.entries[index] >> q->cluster_bits;

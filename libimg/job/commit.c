@@ -2,11 +2,11 @@
  * commit: bring what an overlay holds into an image below it. SPDX-License-Identifier: BSD-2-Clause
  *
  * The base is opened again for writing, gets everything that the images above it decide (data and
- * zeros; what none of them has is the base's already), and is flushed before the overlay is emptied. A
- * crash before that leaves an overlay that hides what has been written below it.
+ * zeros; what none of them has is the base's already), and is flushed before the overlay is
+ * emptied. A crash before that leaves an overlay that hides what has been written below it.
  *
- * Pieces are written by many threads in any order: each is written once, and the base's own ranges keep
- * those apart that share one of its clusters.
+ * Pieces are written by many threads in any order: each is written once, and the base's own ranges
+ * keep those apart that share one of its clusters.
  */
 #include <string.h>
 #include <sys/stat.h>
@@ -166,7 +166,8 @@ int img_commit(img_job *given, img_image *image, const char *name, img_error *er
         rc = fill_base(job, &commit, err);
     if (rc == 0 && !name && !(job->flags & IMG_JOB_KEEP))
         rc = make_empty(image->top, err);
-    /* Nobody is kept from reading the base longer than need be; if that fails, it only stays locked. */
+    /* Nobody is kept from reading the base longer than need be; if that fails, it only stays
+     * locked. */
     if (reopened)
         imgi_reopen_backing(image, commit.above, false, NULL);
     img_job_free(own);

@@ -88,19 +88,6 @@ static int next_piece(struct compare *compare, uint64_t *offset, uint64_t *lengt
     return rc;
 }
 
-/* Bytes of a disk that may end before the range does. */
-static int fetch(img_image *image, uint64_t offset, uint8_t *buffer, uint64_t length,
-                 struct imgi_scratch *scratch, img_error *err)
-{
-    uint64_t size = image->top->size;
-    uint64_t present = offset < size ? IMGI_MIN(length, size - offset) : 0;
-
-    memset(buffer + present, 0, (size_t)(length - present));
-    if (present == 0)
-        return 0;
-    return imgi_node_read(image->top, offset, buffer, (size_t)present, scratch, err);
-}
-
 static uint64_t first_difference(const uint8_t *a, const uint8_t *b, uint64_t length)
 {
     uint64_t i = 0;
@@ -113,10 +100,12 @@ static uint64_t first_difference(const uint8_t *a, const uint8_t *b, uint64_t le
 static int compare_piece(struct compare *compare, uint64_t offset, uint64_t length,
                          uint8_t *buffers[2], struct imgi_scratch scratch[2], img_error *err)
 {
-    int rc = fetch(compare->a, offset, buffers[0], length, &scratch[0], err);
+    int rc = imgi_node_read_padded(compare->a->top, offset, buffers[0], (size_t)length, &scratch[0],
+                                   err);
 
     if (rc == 0)
-        rc = fetch(compare->b, offset, buffers[1], length, &scratch[1], err);
+        rc = imgi_node_read_padded(compare->b->top, offset, buffers[1], (size_t)length, &scratch[1],
+                                   err);
     if (rc < 0)
         return rc;
     if (memcmp(buffers[0], buffers[1], (size_t)length) != 0) {

@@ -1,5 +1,6 @@
 /*
- * Walking an image from its start to its end, on many threads. SPDX-License-Identifier: BSD-2-Clause
+ * Walking an image from its start to its end, on many threads.
+ * SPDX-License-Identifier: BSD-2-Clause
  */
 #include <stdlib.h>
 

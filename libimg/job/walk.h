@@ -1,5 +1,6 @@
 /*
- * Walking an image from its start to its end, on many threads. SPDX-License-Identifier: BSD-2-Clause
+ * Walking an image from its start to its end, on many threads.
+ * SPDX-License-Identifier: BSD-2-Clause
  *
  * One thread at a time looks at the maps, in order, and takes the next piece that something has to
  * be done about; what that is is done outside of the lock. Nothing is begun behind a failure.
@@ -21,7 +22,7 @@ enum imgi_walk_action {
 /* What one thread needs. */
 struct imgi_walk_thread {
     struct imgi_scratch scratch[3];
-    uint8_t *buffers[2]; /* IMGI_WALK_PIECE bytes each */
+    uint8_t *buffers[2];        /* IMGI_WALK_PIECE bytes each */
     struct imgi_packer *packer; /* made by who wants one; freed with the rest */
 };
 
@@ -29,8 +30,8 @@ struct imgi_walk {
     img_job *job;
     const char *phase; /* for the progress */
     void *context;
-    uint64_t end;      /* bytes of the disk */
-    uint32_t align;    /* pieces of data end at multiples of it where they can; 0: anywhere */
+    uint64_t end;   /* bytes of the disk */
+    uint32_t align; /* pieces of data end at multiples of it where they can; 0: anywhere */
     /* What is to be done from offset on, and (*length is the most there is) for how far. */
     int (*look)(void *context, uint64_t offset, uint64_t *length, enum imgi_walk_action *action,
                 img_error *err);

@@ -21,6 +21,7 @@ interop_tests += tests/interop/matrix-raw.sh
 interop_tests += tests/interop/random-qcow2.sh
 interop_tests += tests/interop/random-vmdk.sh
 interop_tests += tests/interop/commit.sh
+interop_tests += tests/interop/rebase.sh
 interop_tests += tests/interop/fixtures.sh
 interop_tests += tests/interop/damage.sh
 interop_tests += tests/interop/killed.sh

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 unit_tests += tests/unit/test_bytes
 unit_tests += tests/unit/test_cache
+unit_tests += tests/unit/test_chain_jobs
 unit_tests += tests/unit/test_checked
 unit_tests += tests/unit/test_codec
 unit_tests += tests/unit/test_crypto_cipher
@@ -31,5 +32,5 @@ unit_tests += tests/unit/test_vmdk_extents
 unit_tests += tests/unit/test_vmdk_header
 unit_tests += tests/unit/test_vmdk_model
 unit_tests += tests/unit/test_vmdk_stream
-EXTRA_DIST += tests/unit/io_test.h
 EXTRA_DIST += tests/unit/crypto_test.h
+EXTRA_DIST += tests/unit/io_test.h
