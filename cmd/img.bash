@@ -52,6 +52,14 @@ _img_value()
     -f | -F | -O | --format | --*-format)
         _img_words "$("$program" info --formats 2>/dev/null)"
         ;;
+    -c | --cmd)
+        [ "$command" = io ] || return 1
+        _img_words "$("$program" io -c help 2>/dev/null | sed -n 's/^\([a-z_]*\) .*-- .*/\1/p')"
+        ;;
+    -d | --discard)
+        [ "$command" = io ] || return 1
+        _img_words ignore unmap
+        ;;
     -o | --options | --target-options)
         if [ "$command" = create ]; then
             _img_create_options -f

@@ -20,6 +20,10 @@ cmd_img_SOURCES += \
 	cmd/convert_images.c \
 	cmd/create.c \
 	cmd/info.c \
+	cmd/io.c \
+	cmd/io.h \
+	cmd/io_commands.c \
+	cmd/io_transfer.c \
 	cmd/map.c \
 	cmd/measure.c \
 	cmd/rebase.c \

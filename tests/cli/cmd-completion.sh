@@ -43,5 +43,8 @@ offers unsafe img convert --target-cache = ''
 offers leaks img check -r l
 offers plain img compare --progress = pl
 offers disk.raw img create -b d
+offers unmap img io -d u
+offers discard img io -c d
+offers --keep img commit -d --k
 
 complete -p img >/dev/null || fail "img has no completion"

@@ -1,0 +1,50 @@
+/*
+ * What the files of "img io" share. SPDX-License-Identifier: BSD-2-Clause
+ *
+ * The lines that commands print are part of the interface: scripts read them.
+ */
+#ifndef CMD_IO_H
+#define CMD_IO_H
+
+#include "cmd.h"
+
+struct io {
+    struct cli *cli;
+    img_image *image; /* NULL: none is open */
+    bool unmap;       /* discard, and write -z -u, give space back (-d unmap) */
+    bool writable;
+    bool quit;
+    struct open_args open; /* how "open" opens unless it is told otherwise */
+};
+
+/* One command; argv[0] is its name. The function returns false when the command failed. */
+struct io_command {
+    const char *name, *alias; /* alias may be NULL */
+    int least, most;          /* arguments, options among them; most -1: any number */
+    bool needs_image;
+    const char *arguments, *summary;
+    const char *letters; /* of its options, for getopt */
+    bool (*run)(struct io *io, const struct io_command *command, int argc, char **argv);
+};
+
+/* Every command, ended by name NULL. */
+extern const struct io_command io_commands[];
+
+/* "name arguments -- summary", on stdout. Returns false. */
+bool io_usage(const struct io_command *command);
+/* A size or offset, or false with the error said. */
+bool io_number(const char *text, uint64_t *number);
+/* "64 KiB": up to three decimals, none when they are zeros. */
+#define IO_TEXT 32
+const char *io_size_text(char text[IO_TEXT], double bytes);
+/* Open an image as the current one. False: not opened, and why has been said. */
+bool io_open(struct io *io, const char *name, const struct open_args *args, bool unmap);
+/* "-d ignore|unmap" and its other names. */
+bool io_parse_discard(struct io *io, const char *text, bool *unmap);
+
+/* io_transfer.c: commands that move bytes, and discard. */
+bool io_read(struct io *io, const struct io_command *command, int argc, char **argv);
+bool io_write(struct io *io, const struct io_command *command, int argc, char **argv);
+bool io_discard(struct io *io, const struct io_command *command, int argc, char **argv);
+
+#endif
