@@ -29,7 +29,10 @@ enum cmd_key {
     OPT_SALVAGE,
     OPT_TARGET_IS_ZERO,
     OPT_PREALLOCATION,
-    OPT_SHRINK
+    OPT_SHRINK,
+    OPT_PATTERN,
+    OPT_FLUSH_INTERVAL,
+    OPT_NO_DRAIN
 };
 
 /* One option. A table of them ends with key 0. */
@@ -52,8 +55,8 @@ struct cmd {
     int (*run)(struct cli *cli, int argc, char **argv); /* argv[0] is the subcommand */
 };
 
-extern const struct cmd cmd_check, cmd_commit, cmd_compare, cmd_convert, cmd_create, cmd_info, cmd_io, cmd_map,
-    cmd_measure, cmd_rebase, cmd_resize;
+extern const struct cmd cmd_bench, cmd_check, cmd_commit, cmd_compare, cmd_convert, cmd_create,
+    cmd_dd, cmd_info, cmd_io, cmd_map, cmd_measure, cmd_rebase, cmd_resize;
 
 /* The n-th subcommand, or NULL past the last one. */
 const struct cmd *cmd_nth(size_t n);

@@ -70,6 +70,10 @@ _img_value()
     -t | -T | --cache | --*-cache) _img_words none writeback writethrough directsync unsafe ;;
     --output) _img_words human json ;;
     --progress) _img_words auto bar plain json ;;
+    -i | --aio)
+        [ "$command" = bench ] || return 1
+        _img_words threads native io_uring
+        ;;
     --preallocation) _img_words off ;;
     -r | --repair)
         [ "$command" = check ] || return 0

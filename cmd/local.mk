@@ -12,6 +12,7 @@ cmd_img_SOURCES += \
 	cmd/progress.c \
 	cmd/open.c \
 	cmd/create_options.c \
+	cmd/bench.c \
 	cmd/check.c \
 	cmd/commit.c \
 	cmd/compare.c \
@@ -19,6 +20,7 @@ cmd_img_SOURCES += \
 	cmd/convert.h \
 	cmd/convert_images.c \
 	cmd/create.c \
+	cmd/dd.c \
 	cmd/info.c \
 	cmd/io.c \
 	cmd/io.h \
