@@ -458,6 +458,61 @@ same info data.raw
 same_err resize monolithicSparse.vmdk 10M
 reset
 
+# --------------------------------------------------------------------- commit
+
+same_disk data.raw commit over.qcow2
+same_disk over.qcow2 commit -q over.qcow2
+reset
+same_disk over.qcow2 commit -d over.qcow2
+same_disk data.raw commit -b data.raw over.qcow2
+same_disk sub/base.qcow2 commit sub/top.qcow2
+same_disk monolithicSparse.vmdk commit over.vmdk
+reset
+same_err commit
+same_err commit one two
+same_err commit -Z over.qcow2
+same_err commit missing.qcow2
+same_err commit -f raw data.raw
+same_err commit data.qcow2
+same_err commit -f nonsense over.qcow2
+same_err commit -b nonsense over.qcow2
+same_err commit -b over.qcow2 over.qcow2
+same_err commit -t nonsense over.qcow2
+same_err commit -r nonsense over.qcow2
+same_err commit -r 10E over.qcow2
+same_err commit orphan.qcow2
+
+# --------------------------------------------------------------------- rebase
+
+same_disk over.qcow2 rebase -b other.raw -F raw over.qcow2
+same_disk over.qcow2 rebase -b '' over.qcow2
+same_disk over.qcow2 rebase -b data.qcow2 -F qcow2 over.qcow2
+reset
+for name in data.raw gone.raw ''; do
+    same_err rebase -u -b "$name" -F raw over.qcow2
+    same info -U orphan.qcow2
+done
+same_err rebase -u over.qcow2
+reset
+same_err rebase
+same_err rebase over.qcow2
+same_err rebase -b data.raw
+same_err rebase -b data.raw over.qcow2
+same_err rebase -u -b data.raw over.qcow2
+same_err rebase -b data.raw -F raw one two
+same_err rebase -b data.raw -F raw missing.qcow2
+same_err rebase -b data.raw -F nonsense over.qcow2
+same_err rebase -b gone.raw -F raw over.qcow2
+same_err rebase -b data.raw -F raw orphan.qcow2
+same_err rebase -t nonsense -b data.raw -F raw over.qcow2
+same_err rebase -T nonsense -b data.raw -F raw over.qcow2
+same_err rebase -f raw -b data.raw other.raw
+same_err rebase -f raw -b data.raw -F raw other.raw
+same_err rebase -f nonsense -b data.raw -F raw over.qcow2
+same_err rebase -u -b data.raw -F raw over.vmdk
+same_err rebase -b base.qcow2 -F raw sub/top.qcow2
+reset
+
 # ----------------------------------------------------- an image that is in use
 
 # qemu-io holds both sides' data.qcow2 open for writing until its input ends.

@@ -32,5 +32,5 @@ unit_tests += tests/unit/test_vmdk_extents
 unit_tests += tests/unit/test_vmdk_header
 unit_tests += tests/unit/test_vmdk_model
 unit_tests += tests/unit/test_vmdk_stream
-EXTRA_DIST += tests/unit/crypto_test.h
-EXTRA_DIST += tests/unit/io_test.h
+unit_tests += tests/unit/test_chain_jobs
+unit_tests += tests/unit/test_qcow2_overlay
