@@ -1,10 +1,11 @@
 /*
  * img bench. SPDX-License-Identifier: BSD-2-Clause
  *
- * Keeps as many requests going as the depth says, a thread each, and tells how long all of them took.
+ * Keeps as many requests going as the depth says, a thread each, and tells how long all of them
+ * took.
  *
- * lock covers everything in struct bench that changes. Requests are given out in order; a flush that
- * drains waits until none is going on, and lets none begin.
+ * lock covers everything in struct bench that changes. Requests are given out in order; a flush
+ * that drains waits until none is going on, and lets none begin.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -317,7 +318,8 @@ const struct cmd cmd_bench = {
     .name = "bench",
     .summary = "measure how fast a disk is read or written",
     .usage = "[OPTION]... FILE",
-    .about = "Send many requests of one size to the disk, one behind the other and from its start again, "
+    .about = "Send many requests of one size to the disk, one behind the other and from its start "
+             "again, "
              "and tell\n"
              "how long that took. With -w the disk's content is lost.\n",
     .examples = "bench -c 10000 -d 16 -s 64k disk.qcow2\n"

@@ -1,8 +1,8 @@
 /*
  * img dd. SPDX-License-Identifier: BSD-2-Clause
  *
- * As with qemu-img, count is where copying ends, counted from the start of the input: what skip leaves
- * out is a part of it. The new image is that much smaller.
+ * As with qemu-img, count is where copying ends, counted from the start of the input: what skip
+ * leaves out is a part of it. The new image is that much smaller.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -191,9 +191,10 @@ const struct cmd cmd_dd = {
     .name = "dd",
     .summary = "copy a part of a disk into an image",
     .usage = "[OPTION]... [bs=SIZE] [count=BLOCKS] [skip=BLOCKS] if=FILE of=FILE",
-    .about = "Copy the disk that the input holds, from the block skip to the block count, into a new "
-             "image. A\n"
-             "block has bs bytes (default: 512).\n",
+    .about =
+        "Copy the disk that the input holds, from the block skip to the block count, into a new "
+        "image. A\n"
+        "block has bs bytes (default: 512).\n",
     .examples = "dd -O qcow2 bs=1M count=100 if=disk.raw of=head.qcow2\n"
                 "dd bs=512 count=1 if=disk.qcow2 of=boot-sector.raw\n",
     .options = options,

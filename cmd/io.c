@@ -1,8 +1,8 @@
 /*
  * img io: reading and writing a disk, for scripts and tests. SPDX-License-Identifier: BSD-2-Clause
  *
- * Commands come from -c, or a line each from standard input. One that fails does not end the others;
- * the exit status tells that there was one.
+ * Commands come from -c, or a line each from standard input. One that fails does not end the
+ * others; the exit status tells that there was one.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -210,11 +210,12 @@ const struct cmd cmd_io = {
     .name = "io",
     .summary = "read and write a disk from a script",
     .usage = "[OPTION]... [-c COMMAND]... [FILE]",
-    .about = "Do what the commands say, as qemu-io does, and print the lines that it prints. 'help' "
-             "lists the\n"
-             "commands; one with arguments is quoted, as in -c 'write -P 0xa 0 64k'. The exit "
-             "status\n"
-             "is 1 when one of them failed.\n",
+    .about =
+        "Do what the commands say, as qemu-io does, and print the lines that it prints. 'help' "
+        "lists the\n"
+        "commands; one with arguments is quoted, as in -c 'write -P 0xa 0 64k'. The exit "
+        "status\n"
+        "is 1 when one of them failed.\n",
     .examples = "io -r -c map -c length disk.qcow2\n"
                 "io -c help\n",
     .options = options,

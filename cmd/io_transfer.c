@@ -1,7 +1,8 @@
 /*
  * img io: read, write, discard. SPDX-License-Identifier: BSD-2-Clause
  *
- * The vectored and the asynchronous forms do the same, at once: they differ in how many lengths they take.
+ * The vectored and the asynchronous forms do the same, at once: they differ in how many lengths
+ * they take.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -21,7 +22,7 @@ struct transfer {
     const struct io_command *command;
     bool compress, zero, unmap, quiet, machine, dump, verify, no_fallback;
     bool has_from, has_count;
-    int pattern; /* -1: none given */
+    int pattern;          /* -1: none given */
     uint64_t from, count; /* what of the bytes read is verified */
     const char *file;     /* to write from, or NULL */
     uint64_t offset, length;

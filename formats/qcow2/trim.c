@@ -66,19 +66,29 @@ static int drop_blocks(struct qcow2 *q, uint64_t *end, img_error *err)
     return rc;
 }
 
-int qcow2_trim(struct qcow2 *q, img_error *err)
+/* One round; *freed: whether it made clusters free, behind which there may now be nothing. */
+static int drop_round(struct qcow2 *q, uint64_t *end, bool *freed, img_error *err)
 {
-    uint64_t end = 0, size = 0;
-    int rc = qcow2_need_reftable(q, err);
+    int rc = drop_blocks(q, end, err);
 
-    if (rc == 0)
-        rc = drop_blocks(q, &end, err);
+    *freed = q->frees.count > 0;
     if (rc == 0)
         rc = qcow2_refcounts_out(q, err);
     if (rc == 0)
         rc = qcow2_frees_apply(q, err);
     if (rc == 0)
         rc = qcow2_refcounts_out(q, err);
+    return rc;
+}
+
+int qcow2_trim(struct qcow2 *q, img_error *err)
+{
+    uint64_t end = 0, size = 0;
+    bool freed = true;
+    int rc = qcow2_need_reftable(q, err);
+
+    while (rc == 0 && freed)
+        rc = drop_round(q, &end, &freed, err);
     if (rc == 0)
         rc = imgi_io_size(q->node->file, &size, err);
     if (rc < 0 || imgi_io_is_device(q->node->file) || end << q->cluster_bits >= size)

@@ -174,6 +174,7 @@ static void empty_is_small(void **state)
     assert_int_equal(imgi_io_size(image->top->file, &size, &err), 0);
     assert_true(size <= 64 * 512);
     assert_int_equal(img_check(NULL, image, NULL, NULL, &result, &err), 0);
+    assert_int_equal(result.image_end_offset, size);
     assert_int_equal(result.corruptions + result.leaks + result.allocated_clusters, 0);
     /* And it can be written to again. */
     assert_int_equal(img_write(image, SIZE - 7, "again", 5, &err), 0);
