@@ -31,6 +31,7 @@ interop_tests += tests/interop/determinism.sh
 interop_tests += tests/interop/reflink.sh
 interop_tests += tests/interop/locks.sh
 interop_tests += tests/interop/cache-none.sh
+interop_tests += tests/interop/cache-huge.sh
 interop_tests += tests/interop/deflate-window.sh
 interop_tests += tests/interop/cmdline-sidebyside.sh
 interop_tests += tests/interop/vmdk-children.sh
