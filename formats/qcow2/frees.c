@@ -60,6 +60,8 @@ int qcow2_frees_apply(struct qcow2 *q, img_error *err)
     size_t done = 0;
     int rc = 0;
 
+    if (frees->count == 0)
+        return 0;
     while (rc == 0 && done < frees->count) {
         const struct qcow2_free *run = &frees->runs[done++];
 
