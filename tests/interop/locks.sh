@@ -57,13 +57,20 @@ hold
 expect_fail 1 'lock' "$IMG" convert -f qcow2 -O raw over.qcow2 out.raw
 release
 
+# under_way: the conversion in the background has its images open. To try their locks instead would now and
+# then be in its way.
+under_way() {
+    for _ in {1..200}; do
+        [ ! -s progress ] || return 0
+        sleep 0.05
+    done
+    fail "the conversion does not begin"
+}
+
 note "img writes"
-"$IMG" convert -n -r 4M -f qcow2 -O qcow2 source.qcow2 disk.qcow2 &
+"$IMG" convert --progress=json -n -r 4M -f qcow2 -O qcow2 source.qcow2 disk.qcow2 2>progress &
 writer=$!
-for _ in {1..100}; do
-    "$QEMU_IMG" info disk.qcow2 >/dev/null 2>&1 || break
-    sleep 0.05
-done
+under_way
 expect_fail 1 'lock' "$QEMU_IMG" info disk.qcow2
 expect_fail 1 'lock' "$QEMU_IO" -f qcow2 -c 'write 0 512' disk.qcow2
 expect_fail 1 'lock' "$IMG" info disk.qcow2
@@ -74,12 +81,10 @@ wait $writer || true
 "$QEMU_IMG" info disk.qcow2 >/dev/null
 
 note "img reads"
-"$IMG" convert -r 4M -f qcow2 -O raw source.qcow2 slow.raw &
+rm progress
+"$IMG" convert --progress=json -r 4M -f qcow2 -O raw source.qcow2 slow.raw 2>progress &
 reader=$!
-for _ in {1..100}; do
-    "$QEMU_IO" -f qcow2 -c 'length' source.qcow2 >/dev/null 2>&1 || break
-    sleep 0.05
-done
+under_way
 expect_fail 1 'lock' "$QEMU_IO" -f qcow2 -c 'write 0 512' source.qcow2
 "$QEMU_IMG" info source.qcow2 >/dev/null
 kill $reader
