@@ -50,6 +50,12 @@ tr '\r' '\n' <bar.txt | grep -qE '^100 % \[=+ *\] 8 MiB of 8 MiB  [0-9.e+]+ .*B/
 # On demand: SIGUSR1 asks, the answer goes to stderr.
 "$IMG" convert -r 4M -O qcow2 disk.raw out.qcow2 >out.txt 2>err.txt &
 pid=$!
+# Before the command catches it, the signal would end it: SIGUSR1 is bit 9 of the mask.
+for _ in $(seq 100); do
+    mask=$(sed -n 's/^SigCgt:[[:space:]]*//p' "/proc/$pid/status")
+    [ $((0x$mask & 0x200)) = 0 ] || break
+    sleep 0.05
+done
 for _ in $(seq 40); do
     sleep 0.1
     kill -USR1 "$pid" 2>/dev/null || break

@@ -517,13 +517,15 @@ reset
 
 # qemu-io holds both sides' data.qcow2 open for writing until its input ends.
 mkfifo holder
-(cd theirs && exec "$QEMU_IO" data.qcow2) <holder >/dev/null 2>&1 &
+(cd theirs && exec "$QEMU_IO" data.qcow2) <holder >held 2>&1 &
 holder_pid=$!
 exec 9>holder
+echo length >&9
 for _ in $(seq 100); do
-    "$QEMU_IMG" info theirs/data.qcow2 >/dev/null 2>&1 || break
+    ! grep -q iB held || break
     sleep 0.05
 done
+grep -q iB held || fail "qemu-io does not open the image: $(cat held)"
 in_use() {
     cases=$((cases + 1))
     local status=0

@@ -134,12 +134,14 @@ mkfifo holder
 "$QEMU_IMG" create -q -f qcow2 base.qcow2 1M
 "$QEMU_IMG" create -q -f qcow2 -b base.qcow2 -F qcow2 over.qcow2
 "$QEMU_IMG" create -q -f qcow2 -b base.qcow2 -F qcow2 other.qcow2
-"$QEMU_IO" -r other.qcow2 <holder >/dev/null 2>&1 &
+"$QEMU_IO" -r other.qcow2 <holder >held 2>&1 &
 exec 9>holder
-for _ in $(seq 100); do
-    "$QEMU_IMG" commit over.qcow2 >/dev/null 2>&1 || break
+echo length >&9
+for _ in {1..100}; do
+    [ ! -s held ] || break
     sleep 0.05
 done
+grep -q '1 MiB' held || fail "qemu-io does not open the image"
 expect_fail 1 'lock' "$IMG" commit over.qcow2
 exec 9>&-
 wait
