@@ -12,8 +12,9 @@
 
 /* Guest bytes in one piece, if clusters are not larger. */
 #define PIECE_BYTES (512u << 10)
-/* Memory for all pieces together: bounds a conversion's memory, whatever the image and -m. */
-#define MEMORY_BYTES (28u << 20)
+/* Memory for all pieces together, whatever the image and -m. There are no more packers than pieces,
+ * and each may take twice a 2 MiB piece's memory again: the whole stays below 64 MiB. */
+#define MEMORY_BYTES (18u << 20)
 /* Zeros are looked for in units of this at least: what a filesystem can leave out. */
 #define UNIT_MIN 4096u
 /* A shared (reflinked) piece holds no data in memory; it may be this long, or this many clusters.
