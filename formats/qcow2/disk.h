@@ -132,6 +132,11 @@ const struct qcow2_extension *qcow2_extension_find(const struct qcow2_header *he
                                                    uint32_t type);
 int qcow2_extension_add(struct qcow2_header *header, uint32_t type, const void *data,
                         uint32_t length, img_error *err);
+/* rewrite.c: put one in the place of the one of that type, or where QEMU puts it; and take it away.
+ */
+int qcow2_extension_set(struct qcow2_header *header, uint32_t type, const void *data,
+                        uint32_t length, img_error *err);
+void qcow2_extension_remove(struct qcow2_header *header, uint32_t type);
 /* Read the list in cluster 0 between `start` and `end`. */
 int qcow2_extensions_decode(struct qcow2_header *header, const uint8_t *cluster, size_t start,
                             size_t end, img_error *err);

@@ -25,6 +25,7 @@ libimgall_la_SOURCES += \
 	formats/qcow2/refcount.c \
 	formats/qcow2/reftable.c \
 	formats/qcow2/resize.c \
+	formats/qcow2/rewrite.c \
 	formats/qcow2/snapshot.c \
 	formats/qcow2/table.c \
 	formats/qcow2/trim.c \

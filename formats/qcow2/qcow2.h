@@ -143,6 +143,16 @@ int qcow2_flush(struct imgi_node *node, img_error *err);
 int qcow2_header_update(struct qcow2 *q, unsigned offset, const void *bytes, size_t length,
                         img_error *err);
 
+/* rewrite.c: change the header and its extensions as a whole */
+
+/* Edits a header that was read from the file a moment ago. */
+typedef int qcow2_edit_fn(struct qcow2_header *header, const void *opaque, img_error *err);
+/*
+ * Let `edit` change the header, write it to cluster 0, flushed, and make it q's. IMG_E_NOSPACE when
+ * it does not fit in cluster 0; after a failure of `edit` or for lack of room nothing has changed.
+ */
+int qcow2_header_rewrite(struct qcow2 *q, qcow2_edit_fn *edit, const void *opaque, img_error *err);
+
 /* ------------------------------------------------------------------- addresses (lookup.c) */
 
 /* What an L2 entry says of its cluster. */
