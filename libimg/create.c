@@ -89,6 +89,7 @@ static int prepare(struct creation *creation, const struct imgi_driver *driver, 
         .backing_name = img_options_get(creation->options, "backing_file"),
         .backing_format = img_options_get(creation->options, "backing_fmt"),
         .policy = how->policy,
+        .secrets = how->secrets,
         .flags = how->flags,
     };
     rc = imgi_options_check(creation->options, create->table, driver->name, err);

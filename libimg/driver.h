@@ -86,7 +86,8 @@ struct imgi_node {
     bool writable;
     const img_options *options;
     const struct img_policy *policy;
-    pthread_mutex_t lock; /* see the top of this file */
+    const img_secrets *secrets; /* NULL: none */
+    pthread_mutex_t lock;       /* see the top of this file */
 
     /* Filled by the driver's open; constant afterwards except size, which resize sets. */
     uint64_t size;         /* of the disk */
@@ -127,6 +128,7 @@ struct imgi_create {
     const char *backing_name, *backing_format; /* NULL: none */
     struct imgi_node *backing;                 /* open for reading, or NULL (none, or not opened) */
     const struct img_policy *policy;
+    const img_secrets *secrets; /* NULL: none */
     struct imgi_files *files;
     unsigned flags;
 };

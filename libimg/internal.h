@@ -68,6 +68,7 @@ struct imgi_open {
     enum img_cache cache;
     const img_options *options;
     const struct img_policy *policy; /* never NULL */
+    const img_secrets *secrets;      /* NULL: none */
 };
 
 /* Open one image, without its chain. Takes files over, also when it fails. */
@@ -201,7 +202,8 @@ struct img_image {
     struct imgi_node *top;
     bool created; /* by img_create: to be published */
     enum img_cache cache;
-    struct img_policy policy; /* a copy: the caller's may go */
+    struct img_policy policy;   /* a copy: the caller's may go */
+    const img_secrets *secrets; /* the caller's, who keeps them; NULL: none */
     pthread_mutex_t scratch_lock;
     struct imgi_scratch *scratch; /* not in use by any thread */
 };

@@ -146,6 +146,28 @@ IMG_API void img_policy_set_reach(img_policy *policy, enum img_reach reach);
 IMG_API void img_policy_set_probe(img_policy *policy, bool allowed);
 IMG_API void img_policy_set_limit(img_policy *policy, enum img_limit limit, uint64_t value);
 
+/* ----------------------------------------------------------------- secrets */
+
+/*
+ * Passphrases by id, for images that are encrypted: an image's options name one by
+ * "encrypt.key-secret" (qcow2) or "key-secret" (luks). A set is filled by one thread before it is
+ * used, then any number of threads and images may use it. It must stay until the last of those
+ * images is closed. Secrets are cleared from memory when the set is freed.
+ */
+typedef struct img_secrets img_secrets;
+
+/* A new, empty set; NULL when memory is short. */
+IMG_API img_secrets *img_secrets_new(void);
+IMG_API void img_secrets_free(img_secrets *secrets); /* NULL is allowed */
+
+/*
+ * Add one secret: the properties are those of qemu-img's `--object secret`. "id" is its name;
+ * "data" is the secret itself, or "file" the name of a file that holds it, to its last byte;
+ * "format" says whether that is "raw" (the default) or "base64". Nothing is kept of properties,
+ * whose values img_options_free clears.
+ */
+IMG_API int img_secrets_add(img_secrets *secrets, const img_options *properties, img_error *err);
+
 /* ----------------------------------------------------------------- formats */
 
 /* The n-th format's name ("raw", "qcow2", "vmdk"), or NULL past the last. */
@@ -196,7 +218,8 @@ typedef struct img_open_params {
     enum img_cache cache;
     const img_options *options; /* NULL: none */
     const img_policy *policy;   /* NULL: the default */
-    void *reserved[4];          /* NULL */
+    const img_secrets *secrets; /* for every image of the chain; NULL: none. Not copied */
+    void *reserved[3];          /* NULL */
 } img_open_params;
 
 /*
@@ -215,7 +238,7 @@ IMG_API int img_open(img_image **image, const char *name, const img_open_params 
  * size: bytes; where options hold "size" that one counts and size must be 0.
  * options: the format's create options, or NULL. "backing_file" and "backing_fmt"
  * make an overlay; the size may then be 0 to take that of the backing image.
- * params: flags, cache and policy as for img_open (format is ignored), or NULL.
+ * params: flags, cache, policy and secrets as for img_open (format is ignored), or NULL.
  */
 IMG_API int img_create(img_image **image, const char *name, const char *format, uint64_t size,
                        const img_options *options, const img_open_params *params, img_error *err);

@@ -26,6 +26,7 @@ libimgall_la_SOURCES += \
 	libimg/read.c \
 	libimg/reopen.c \
 	libimg/request.c \
+	libimg/secrets.c \
 	libimg/size.c \
 	libimg/version.c \
 	libimg/write.c \

@@ -30,6 +30,7 @@ static struct imgi_node *node_new(struct imgi_files *files, const struct imgi_op
     node->writable = (how->flags & IMG_OPEN_WRITE) != 0;
     node->options = how->options;
     node->policy = how->policy;
+    node->secrets = how->secrets;
     return node;
 }
 

@@ -28,13 +28,21 @@ img_options *img_options_new(void)
     return calloc(1, sizeof(img_options));
 }
 
+/* A value may be a secret: what goes is cleared. */
+static void free_text(char *text)
+{
+    if (text)
+        explicit_bzero(text, strlen(text));
+    free(text);
+}
+
 void img_options_free(img_options *options)
 {
     if (!options)
         return;
     for (size_t i = 0; i < options->count; i++) {
         free(options->pairs[i].name);
-        free(options->pairs[i].value);
+        free_text(options->pairs[i].value);
     }
     free(options->pairs);
     free(options);
@@ -73,7 +81,7 @@ int img_options_set(img_options *options, const char *name, const char *value, i
     if (!value_copy)
         goto nomem;
     if (pair) {
-        free(pair->value);
+        free_text(pair->value);
         pair->value = value_copy;
         return 0;
     }
@@ -87,7 +95,7 @@ int img_options_set(img_options *options, const char *name, const char *value, i
 
 nomem:
     free(name_copy);
-    free(value_copy);
+    free_text(value_copy);
     return imgi_fail_nomem(err, "options");
 }
 
@@ -118,6 +126,7 @@ static char *next_element(char **text)
 
 int img_options_parse(img_options *options, const char *text, img_error *err)
 {
+    size_t length = strlen(text);
     char *copy = strdup(text);
     char *rest = copy;
     int ret = 0;
@@ -136,6 +145,7 @@ int img_options_parse(img_options *options, const char *text, img_error *err)
             *value++ = '\0';
         ret = img_options_set(options, name, value ? value : "on", err);
     }
+    explicit_bzero(copy, length);
     free(copy);
     return ret;
 }

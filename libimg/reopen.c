@@ -29,6 +29,7 @@ static struct imgi_open below_how(const img_image *image, const char *format, bo
         .flags = (image->top->flags & ~never) | (writable ? (unsigned)IMG_OPEN_WRITE : 0),
         .cache = image->cache,
         .policy = &image->policy,
+        .secrets = image->secrets,
     };
 }
 

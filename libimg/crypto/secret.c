@@ -21,11 +21,11 @@ struct secret {
     size_t length;
 };
 
-struct imgi_secrets {
+struct img_secrets {
     struct secret *first;
 };
 
-int imgi_secrets_new(struct imgi_secrets **secrets, img_error *err)
+int imgi_secrets_new(struct img_secrets **secrets, img_error *err)
 {
     *secrets = calloc(1, sizeof(**secrets));
     return *secrets ? 0 : imgi_fail_nomem(err, "secrets");
@@ -48,7 +48,7 @@ static void secret_free(struct secret *secret)
     free(secret);
 }
 
-void imgi_secrets_free(struct imgi_secrets *secrets)
+void imgi_secrets_free(struct img_secrets *secrets)
 {
     if (!secrets)
         return;
@@ -180,7 +180,7 @@ static bool decode_base64(uint8_t *text, size_t *length)
 
 /* -------------------------------------------------------------------- set */
 
-static struct secret *find(const struct imgi_secrets *secrets, const char *id)
+static struct secret *find(const struct img_secrets *secrets, const char *id)
 {
     struct secret *secret = secrets ? secrets->first : NULL;
 
@@ -210,7 +210,7 @@ static int load(struct secret *secret, const struct imgi_secret_spec *spec, img_
     return rc;
 }
 
-int imgi_secrets_add(struct imgi_secrets *secrets, const struct imgi_secret_spec *spec,
+int imgi_secrets_add(struct img_secrets *secrets, const struct imgi_secret_spec *spec,
                      img_error *err)
 {
     struct secret *secret;
@@ -239,7 +239,7 @@ int imgi_secrets_add(struct imgi_secrets *secrets, const struct imgi_secret_spec
     return 0;
 }
 
-int imgi_secrets_find(const struct imgi_secrets *secrets, const char *id,
+int imgi_secrets_find(const struct img_secrets *secrets, const char *id,
                       struct imgi_passphrase *passphrase, img_error *err)
 {
     const struct secret *secret = find(secrets, id);

@@ -28,17 +28,17 @@ struct imgi_secret_spec {
 /* As much as cryptsetup reads of a key file. */
 #define IMGI_SECRET_MAX_BYTES (8u << 20)
 
-struct imgi_secrets;
+/* struct img_secrets is the set: libimg.h has its type. */
 
-int imgi_secrets_new(struct imgi_secrets **secrets, img_error *err);
-void imgi_secrets_free(struct imgi_secrets *secrets); /* NULL is allowed */
+int imgi_secrets_new(struct img_secrets **secrets, img_error *err);
+void imgi_secrets_free(struct img_secrets *secrets); /* NULL is allowed */
 
 /* IMG_E_EXISTS for an id that is there, IMG_E_LIMIT for a secret over IMGI_SECRET_MAX_BYTES. */
-int imgi_secrets_add(struct imgi_secrets *secrets, const struct imgi_secret_spec *spec,
+int imgi_secrets_add(struct img_secrets *secrets, const struct imgi_secret_spec *spec,
                      img_error *err);
 
 /* The secret stays valid until the set is freed. IMG_E_NOENT; secrets may be NULL: none. */
-int imgi_secrets_find(const struct imgi_secrets *secrets, const char *id,
+int imgi_secrets_find(const struct img_secrets *secrets, const char *id,
                       struct imgi_passphrase *passphrase, img_error *err);
 
 #endif

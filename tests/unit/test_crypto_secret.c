@@ -8,9 +8,9 @@
 
 #include "crypto/secret.h"
 
-static struct imgi_secrets *new_set(void)
+static struct img_secrets *new_set(void)
 {
-    struct imgi_secrets *secrets;
+    struct img_secrets *secrets;
     img_error err = {0};
 
     assert_ok(imgi_secrets_new(&secrets, &err), err);
@@ -20,7 +20,7 @@ static struct imgi_secrets *new_set(void)
 /* Add the secret under the id "x" to a new set; it must be expected. */
 static void check(struct imgi_secret_spec spec, const char *expected, size_t length)
 {
-    struct imgi_secrets *secrets = new_set();
+    struct img_secrets *secrets = new_set();
     struct imgi_passphrase passphrase;
     img_error err = {0};
 
@@ -58,7 +58,7 @@ static void test_base64(void **state)
     };
     static const char *const bad[] = {
         "Zg", "Zg=", "Z===", "Zm9v=", "Zg==Zg==", "Zm9v YmFy", "Zm9*"};
-    struct imgi_secrets *secrets = new_set();
+    struct img_secrets *secrets = new_set();
     img_error err;
 
     (void)state;
@@ -80,7 +80,7 @@ static void test_file(void **state)
     char name[] = "/tmp/img-secret.XXXXXX";
     int fd = mkstemp(name);
     struct imgi_secret_spec spec = {.id = "big", .file = name};
-    struct imgi_secrets *secrets = new_set();
+    struct img_secrets *secrets = new_set();
     char block[65536];
     img_error err;
 
@@ -121,7 +121,7 @@ static void *feed(void *opaque)
 
 static void test_pipe(void **state)
 {
-    struct imgi_secrets *secrets = new_set();
+    struct img_secrets *secrets = new_set();
     struct imgi_passphrase passphrase;
     int ends[2];
     char name[32];
@@ -144,7 +144,7 @@ static void test_pipe(void **state)
 
 static void test_set(void **state)
 {
-    struct imgi_secrets *secrets = new_set();
+    struct img_secrets *secrets = new_set();
     struct imgi_passphrase passphrase;
     char *large;
     img_error err = {0};
@@ -185,11 +185,55 @@ static void test_set(void **state)
     imgi_secrets_free(NULL);
 }
 
+/* The public function: properties as text. */
+static int add_text(img_secrets *secrets, const char *text, img_error *err)
+{
+    img_options *properties = img_options_new();
+    int rc = img_options_parse(properties, text, err);
+
+    if (rc == 0)
+        rc = img_secrets_add(secrets, properties, err);
+    img_options_free(properties);
+    return rc;
+}
+
+static void test_properties(void **state)
+{
+    static const struct {
+        const char *text, *error;
+        int code;
+    } bad[] = {
+        {"data=x", "Parameter 'id' is missing", IMG_E_INVAL},
+        {"id=1s,data=x", "Parameter 'id' expects an identifier", IMG_E_INVAL},
+        {"id=s s,data=x", "Parameter 'id' expects an identifier", IMG_E_INVAL},
+        {"id=s,data=x,foo=1", "Parameter 'foo' is unexpected", IMG_E_INVAL},
+        {"id=s,data=x,format=hex", "Parameter 'format' does not accept value 'hex'", IMG_E_INVAL},
+        {"id=s", "Either 'file' or 'data' must be provided", IMG_E_INVAL},
+        {"id=s,data=x,file=y", "'file' and 'data' are mutually exclusive", IMG_E_INVAL},
+    };
+    img_secrets *secrets = img_secrets_new();
+    struct imgi_passphrase passphrase;
+    img_error err = {0};
+
+    (void)state;
+    assert_ok(add_text(secrets, "id=plain,data=a,,b", &err), err);
+    assert_ok(add_text(secrets, "id=b.6-4_,data=Zm9v,format=base64", &err), err);
+    assert_ok(imgi_secrets_find(secrets, "plain", &passphrase, &err), err);
+    assert_memory_equal(passphrase.bytes, "a,b", 3);
+    assert_ok(imgi_secrets_find(secrets, "b.6-4_", &passphrase, &err), err);
+    assert_memory_equal(passphrase.bytes, "foo", 3);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_error(add_text(secrets, bad[i].text, &err), bad[i].code, err, bad[i].error);
+    img_secrets_free(secrets);
+    img_secrets_free(NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_data), cmocka_unit_test(test_base64), cmocka_unit_test(test_file),
-        cmocka_unit_test(test_pipe), cmocka_unit_test(test_set),
+        cmocka_unit_test(test_data), cmocka_unit_test(test_base64),
+        cmocka_unit_test(test_file), cmocka_unit_test(test_pipe),
+        cmocka_unit_test(test_set),  cmocka_unit_test(test_properties),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
