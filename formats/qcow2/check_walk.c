@@ -100,7 +100,7 @@ static int walk_l2(struct qcow2_checking *c, struct walk *walk, uint64_t offset,
     }
     walk->next_host = 0;
     for (uint64_t i = 0; rc == 0 && i < qcow2_l2_entries(c->q); i++) {
-        uint64_t entry = imgi_get_be64(c->table + i * QCOW2_ENTRY_BYTES);
+        uint64_t entry = qcow2_raw_get(c->q, c->table, i).cluster;
 
         if (entry == 0)
             continue;

@@ -169,6 +169,9 @@ bool qcow2_bitmaps_find(const struct qcow2_header *header, struct qcow2_bitmaps 
 #define QCOW2_REFTABLE_RESERVED UINT64_C(0x00000000000001ff)
 
 #define QCOW2_ENTRY_BYTES 8u
+/* "Extended L2 Entries": the descriptor, and a bitmap of the cluster's subclusters. */
+#define QCOW2_EXTENDED_ENTRY_BYTES 16u
+#define QCOW2_SUBCLUSTERS 32u
 
 /* A compressed cluster ("Compressed Clusters Descriptor"). */
 struct qcow2_packed {

@@ -11,8 +11,8 @@
 static int entry_of(const struct qcow2 *q, const uint8_t *table, uint64_t guest, uint64_t i,
                     struct qcow2_entry *entry, img_error *err)
 {
-    return qcow2_entry_decode(q, imgi_get_be64(table + i * QCOW2_ENTRY_BYTES),
-                              guest + (i << q->cluster_bits), entry, err);
+    return qcow2_entry_decode(q, qcow2_raw_get(q, table, i), guest + (i << q->cluster_bits), entry,
+                              err);
 }
 
 /* Whether every entry of a table makes sense: a half-understood table is left as it is. */

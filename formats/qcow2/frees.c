@@ -45,11 +45,11 @@ int qcow2_free_entry(struct qcow2 *q, const struct qcow2_entry *entry, bool disc
 {
     uint64_t first = entry->host >> q->cluster_bits;
 
-    if (entry->kind == IMGI_PACKED)
+    if (entry->packed)
         return qcow2_free_later(q, first,
                                 ((entry->host + entry->length - 1) >> q->cluster_bits) - first + 1,
                                 discard, err);
-    if (entry->host == 0)
+    if (!entry->space)
         return 0;
     return qcow2_free_later(q, first, 1, discard, err);
 }

@@ -11,6 +11,7 @@ libimgall_la_SOURCES += \
 	formats/qcow2/create.c \
 	formats/qcow2/disk.h \
 	formats/qcow2/empty.c \
+	formats/qcow2/entry.c \
 	formats/qcow2/extension.c \
 	formats/qcow2/flush.c \
 	formats/qcow2/frees.c \

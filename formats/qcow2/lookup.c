@@ -1,57 +1,13 @@
 /*
  * From guest addresses to host addresses. SPDX-License-Identifier: BSD-2-Clause
  *
- * qcow2 specification, sections "L1 table entry", "L2 table entry". An entry is judged when it
- * is used, so that one bad entry costs one cluster and not the whole disk.
+ * qcow2 specification, sections "L1 table entry", "L2 table entry". A run of the guest's disk is
+ * put together from neighbouring subclusters (entry.c) that are of one kind and, where they have a
+ * place in the file, lie there side by side.
  */
 #include <inttypes.h>
 
 #include "qcow2.h"
-
-static int bad_entry(uint64_t raw, uint64_t guest, const char *why, img_error *err)
-{
-    return imgi_fail(err, IMG_E_CORRUPT,
-                     "L2 entry of the guest's bytes at 0x%" PRIx64 ": 0x%016" PRIx64 " %s", guest,
-                     raw, why);
-}
-
-static int decode_packed(const struct qcow2 *q, uint64_t raw, uint64_t guest,
-                         struct qcow2_entry *entry, img_error *err)
-{
-    struct qcow2_packed packed;
-
-    qcow2_packed_decode(q->cluster_bits, raw, &packed);
-    if (packed.offset > QCOW2_OFFSET_MAX)
-        return bad_entry(raw, guest, "points past 2^56", err);
-    entry->kind = IMGI_PACKED;
-    entry->host = packed.offset;
-    entry->length = packed.length;
-    return 0;
-}
-
-int qcow2_entry_decode(const struct qcow2 *q, uint64_t raw, uint64_t guest,
-                       struct qcow2_entry *entry, img_error *err)
-{
-    uint64_t offset = raw & QCOW2_OFFSET_MASK;
-
-    *entry = (struct qcow2_entry){.kind = IMGI_ABSENT};
-    if (raw == 0)
-        return 0;
-    if (raw & QCOW2_COMPRESSED)
-        return decode_packed(q, raw, guest, entry, err);
-    if (raw & QCOW2_L2_RESERVED || (raw & QCOW2_ZERO && q->header.version < 3))
-        return bad_entry(raw, guest, "has reserved bits set", err);
-    if (offset & (q->cluster_size - 1))
-        return bad_entry(raw, guest, "does not point at the start of a cluster", err);
-    entry->host = offset;
-    entry->copied = raw & QCOW2_COPIED && offset != 0;
-    if (raw & QCOW2_ZERO)
-        entry->kind = IMGI_ZERO;
-    else if (offset != 0)
-        entry->kind = IMGI_DATA;
-    /* Offset 0 stays absent, COPIED or not: what lies there is the header. */
-    return 0;
-}
 
 /* Where the L2 table of an L1 entry lies; 0: there is none. */
 static int l2_offset(const struct qcow2 *q, uint64_t index, uint64_t *offset, img_error *err)
@@ -121,22 +77,25 @@ int qcow2_l2_own(struct qcow2 *q, uint64_t guest, uint8_t **table, img_error *er
     return 0;
 }
 
-/* Add one piece to what map answers. false: it does not go on where the extent ends. */
+/*
+ * Add one piece, of one subcluster's kind, to what map answers. false: it does not go on where the
+ * extent ends.
+ */
 static bool append(const struct qcow2 *q, struct imgi_extent *extent,
                    const struct qcow2_entry *entry, uint64_t at, uint64_t length)
 {
-    uint64_t within = at & (q->cluster_size - 1);
+    enum imgi_kind kind = qcow2_entry_kind(entry, qcow2_subcluster(q, at));
     unsigned flags = 0;
     uint64_t host = 0;
 
-    if (entry->kind == IMGI_DATA)
+    if (kind == IMGI_DATA)
         flags = IMGI_EXTENT_TAIL | (entry->copied ? (unsigned)IMGI_EXTENT_INPLACE : 0);
-    else if (entry->kind == IMGI_ZERO && entry->host != 0)
+    else if (kind != IMGI_PACKED && entry->space)
         flags = IMGI_EXTENT_RESERVED;
     if (flags != 0)
-        host = entry->host + within;
+        host = entry->host + (at & (q->cluster_size - 1));
     if (extent->length > 0) {
-        if (extent->kind != entry->kind || entry->kind == IMGI_PACKED || extent->flags != flags ||
+        if (extent->kind != kind || kind == IMGI_PACKED || extent->flags != flags ||
             (flags != 0 && extent->host + extent->length != host))
             return false;
         extent->length += length;
@@ -144,10 +103,10 @@ static bool append(const struct qcow2 *q, struct imgi_extent *extent,
     }
     *extent = (struct imgi_extent){.offset = at,
                                    .length = length,
-                                   .kind = entry->kind,
+                                   .kind = kind,
                                    .flags = flags,
                                    .io = q->node->file,
-                                   .host = entry->kind == IMGI_PACKED ? entry->host : host};
+                                   .host = kind == IMGI_PACKED ? entry->host : host};
     return true;
 }
 
@@ -177,6 +136,25 @@ static int guard_in_place(struct qcow2 *q, const struct qcow2_entry *entry, uint
     return qcow2_broken(q);
 }
 
+/* Append what an entry says of at..end, which lies in its cluster. */
+static bool append_cluster(const struct qcow2 *q, struct imgi_extent *extent,
+                           const struct qcow2_entry *entry, uint64_t at, uint64_t end)
+{
+    uint64_t start = imgi_align_down(at, q->cluster_size);
+
+    while (at < end) {
+        unsigned first = qcow2_subcluster(q, at);
+        uint64_t stop =
+            start + ((uint64_t)(first + qcow2_entry_run(q, entry, first)) << q->subcluster_bits);
+
+        stop = IMGI_MIN(stop, end);
+        if (!append(q, extent, entry, at, stop - at))
+            return false;
+        at = stop;
+    }
+    return true;
+}
+
 /* Append what one L2 table says of at..end. *more: the extent may go on behind end. */
 static int map_table(struct qcow2 *q, const uint8_t *table, uint64_t at, uint64_t end,
                      struct imgi_extent *extent, bool *more, img_error *err)
@@ -187,24 +165,22 @@ static int map_table(struct qcow2 *q, const uint8_t *table, uint64_t at, uint64_
 
     *more = true;
     while (at < end) {
-        uint64_t step = q->cluster_size - (at & (q->cluster_size - 1));
-        uint64_t raw = imgi_get_be64(table + qcow2_l2_index(q, at) * QCOW2_ENTRY_BYTES);
+        uint64_t stop = IMGI_MIN(imgi_align_down(at, q->cluster_size) + q->cluster_size, end);
 
-        step = IMGI_MIN(step, end - at);
-        rc = qcow2_entry_decode(q, raw, at, &entry, err);
+        rc = qcow2_entry_decode(q, qcow2_raw_get(q, table, qcow2_l2_index(q, at)), at, &entry, err);
         entry.copied = entry.copied && own;
-        if (rc == 0 && q->node->writable && entry.kind == IMGI_DATA && entry.copied)
+        if (rc == 0 && q->node->writable && entry.data && entry.copied)
             rc = guard_in_place(q, &entry, at, err);
         if (rc < 0)
             break;
-        *more = append(q, extent, &entry, at, step);
+        *more = append_cluster(q, extent, &entry, at, stop);
         if (!*more)
             return 0;
-        if (entry.kind == IMGI_PACKED) {
+        if (entry.packed) {
             *more = false;
             return clip_packed(q, extent, entry.length, err);
         }
-        at += step;
+        at = stop;
     }
     return rc;
 }
@@ -225,7 +201,7 @@ static bool at_hand(const struct qcow2 *q, uint64_t guest)
 static int map_run(struct qcow2 *q, uint64_t at, uint64_t end, struct imgi_extent *extent,
                    img_error *err)
 {
-    static const struct qcow2_entry absent = {.kind = IMGI_ABSENT};
+    static const struct qcow2_entry absent = {0};
     bool more = true;
     int rc = 0;
 

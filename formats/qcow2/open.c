@@ -36,7 +36,11 @@ int qcow2_attach(struct qcow2 *q, struct imgi_node *node, img_error *err)
     q->node = node;
     q->cluster_bits = q->header.cluster_bits;
     q->cluster_size = 1u << q->cluster_bits;
-    q->l2_bits = q->cluster_bits - 3;
+    q->extended_l2 = q->header.incompatible & QCOW2_INCOMPAT_EXTENDED_L2;
+    q->l2_entry_bytes = q->extended_l2 ? QCOW2_EXTENDED_ENTRY_BYTES : QCOW2_ENTRY_BYTES;
+    q->l2_bits = q->cluster_bits - imgi_log2(q->l2_entry_bytes);
+    q->subclusters = q->extended_l2 ? QCOW2_SUBCLUSTERS : 1;
+    q->subcluster_bits = q->cluster_bits - imgi_log2(q->subclusters);
     q->block_bits = q->cluster_bits + 3 - q->header.refcount_order;
     q->refcount_max = UINT64_MAX >> (64 - (1u << q->header.refcount_order));
     l2.table_size = refcounts.table_size = q->cluster_size;

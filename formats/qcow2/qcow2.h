@@ -91,8 +91,12 @@ struct qcow2 {
     /* Constant after open. */
     unsigned cluster_bits;
     uint32_t cluster_size;
-    unsigned l2_bits;    /* log2 of the entries of an L2 table */
-    unsigned block_bits; /* log2 of the refcounts in a refcount block */
+    unsigned l2_bits; /* log2 of the entries of an L2 table */
+    bool extended_l2;
+    unsigned l2_entry_bytes;  /* 8, or 16 with extended L2 entries */
+    unsigned subclusters;     /* of a cluster: 1, or 32 */
+    unsigned subcluster_bits; /* log2 of their bytes */
+    unsigned block_bits;      /* log2 of the refcounts in a refcount block */
     uint64_t refcount_max;
 
     struct qcow2_table l1;
@@ -153,19 +157,55 @@ typedef int qcow2_edit_fn(struct qcow2_header *header, const void *opaque, img_e
  */
 int qcow2_header_rewrite(struct qcow2 *q, qcow2_edit_fn *edit, const void *opaque, img_error *err);
 
-/* ------------------------------------------------------------------- addresses (lookup.c) */
+/* ---------------------------------------------------------------------- L2 entries (entry.c) */
 
-/* What an L2 entry says of its cluster. */
+/* An L2 entry as it lies in its table. */
+struct qcow2_raw {
+    uint64_t cluster; /* the cluster's descriptor */
+    uint64_t bitmap;  /* extended L2: of its subclusters; otherwise 0 */
+};
+
+/* The index-th entry of an L2 table in memory. */
+struct qcow2_raw qcow2_raw_get(const struct qcow2 *q, const uint8_t *table, uint64_t index);
+void qcow2_raw_put(const struct qcow2 *q, uint8_t *table, uint64_t index, struct qcow2_raw raw);
+/* count entries from index on of a table that the L2 cache gave out have changed. */
+void qcow2_raw_dirty(struct qcow2 *q, const uint8_t *table, uint64_t index, uint64_t count);
+
+/*
+ * What an L2 entry says of its cluster. Bit 0 of data and zeros is the first subcluster; without
+ * extended L2 entries the cluster is the only one. A subcluster in neither of them is absent.
+ */
 struct qcow2_entry {
-    enum imgi_kind kind;
-    uint64_t host;   /* DATA, and ZERO that keeps its space; 0: none. PACKED: of the first byte */
-    uint64_t length; /* PACKED: bytes that may hold the stream */
-    bool copied;
+    bool packed;     /* compressed, as a whole */
+    bool space;      /* there is a cluster for it, at host */
+    bool copied;     /* of which nobody else knows */
+    uint64_t host;   /* packed: of the first byte */
+    uint64_t length; /* packed: bytes that may hold the stream */
+    uint32_t data;   /* subclusters whose bytes lie at host */
+    uint32_t zeros;  /* subclusters that read as zeros */
 };
 
 /* Fails with IMG_E_CORRUPT for what no entry may be. guest: for the message. */
-int qcow2_entry_decode(const struct qcow2 *q, uint64_t raw, uint64_t guest,
+int qcow2_entry_decode(const struct qcow2 *q, struct qcow2_raw raw, uint64_t guest,
                        struct qcow2_entry *entry, img_error *err);
+struct qcow2_raw qcow2_entry_encode(const struct qcow2 *q, const struct qcow2_entry *entry);
+enum imgi_kind qcow2_entry_kind(const struct qcow2_entry *entry, unsigned subcluster);
+/* How many subclusters from that one on are of its kind. */
+unsigned qcow2_entry_run(const struct qcow2 *q, const struct qcow2_entry *entry,
+                         unsigned subcluster);
+/* The bits of all subclusters of a cluster. */
+static inline uint32_t qcow2_subcluster_mask(const struct qcow2 *q)
+{
+    return q->subclusters == 32 ? UINT32_MAX : (UINT32_C(1) << q->subclusters) - 1;
+}
+/* Which subcluster of its cluster a guest address lies in. */
+static inline unsigned qcow2_subcluster(const struct qcow2 *q, uint64_t guest)
+{
+    return (unsigned)((guest & (q->cluster_size - 1)) >> q->subcluster_bits);
+}
+
+/* ------------------------------------------------------------------- addresses (lookup.c) */
+
 /* Entries in an L2 table. */
 static inline uint64_t qcow2_l2_entries(const struct qcow2 *q)
 {

@@ -13,10 +13,12 @@
 /* What reserve tells link and cancel in alloc->cookie[0]. */
 enum { FRESH, KEPT };
 
-/* The entry of the i-th cluster from `guest` on, in the table that maps guest. */
-static uint64_t entry_at(const struct qcow2 *q, const uint8_t *table, uint64_t guest, uint64_t i)
+/* What is said of the i-th cluster from `guest` on, in the table that maps guest. */
+static int entry_at(const struct qcow2 *q, const uint8_t *table, uint64_t guest, uint64_t i,
+                    struct qcow2_entry *entry, img_error *err)
 {
-    return imgi_get_be64(table + (qcow2_l2_index(q, guest) + i) * QCOW2_ENTRY_BYTES);
+    return qcow2_entry_decode(q, qcow2_raw_get(q, table, qcow2_l2_index(q, guest) + i),
+                              guest + (i << q->cluster_bits), entry, err);
 }
 
 /*
@@ -29,12 +31,11 @@ static int kept_run(const struct qcow2 *q, const uint8_t *table, uint64_t guest,
     struct qcow2_entry entry;
 
     for (*count = 0; *count < max; ++*count) {
-        uint64_t at = guest + (*count << q->cluster_bits);
-        int rc = qcow2_entry_decode(q, entry_at(q, table, guest, *count), at, &entry, err);
+        int rc = entry_at(q, table, guest, *count, &entry, err);
 
         if (rc < 0)
             return rc;
-        if (entry.kind != IMGI_ZERO || !entry.copied ||
+        if (!entry.zeros || !entry.copied ||
             qcow2_owned_find(&q->owned, entry.host >> q->cluster_bits) != QCOW2_OWNER_NONE)
             break;
         if (*count == 0)
@@ -52,12 +53,11 @@ static int fresh_run(const struct qcow2 *q, const uint8_t *table, uint64_t guest
     struct qcow2_entry entry;
 
     for (*count = 0; *count < max; ++*count) {
-        uint64_t at = guest + (*count << q->cluster_bits);
-        int rc = qcow2_entry_decode(q, entry_at(q, table, guest, *count), at, &entry, err);
+        int rc = entry_at(q, table, guest, *count, &entry, err);
 
         if (rc < 0)
             return rc;
-        if (entry.kind == IMGI_ZERO && entry.copied && *count > 0)
+        if (entry.zeros && entry.copied && *count > 0)
             break;
     }
     return 0;
@@ -94,7 +94,7 @@ static int reserve_packed(struct qcow2 *q, const uint8_t *table, struct imgi_all
     if (alloc->packed >= q->cluster_size)
         return imgi_fail(err, IMG_E_INVAL, "a compressed cluster of %" PRIu64 " bytes",
                          alloc->packed);
-    rc = qcow2_entry_decode(q, entry_at(q, table, alloc->offset, 0), alloc->offset, &entry, err);
+    rc = entry_at(q, table, alloc->offset, 0, &entry, err);
     if (rc < 0)
         return rc;
     alloc->cookie[0] = FRESH;
@@ -120,11 +120,17 @@ int qcow2_reserve(struct imgi_node *node, struct imgi_alloc *alloc, img_error *e
 }
 
 /* The L2 entry of the i-th cluster of a reservation. */
-static uint64_t new_entry(const struct qcow2 *q, const struct imgi_alloc *alloc, uint64_t i)
+static struct qcow2_raw new_entry(const struct qcow2 *q, const struct imgi_alloc *alloc, uint64_t i)
 {
-    if (alloc->packed)
-        return qcow2_packed_encode(q->cluster_bits, alloc->host, alloc->packed);
-    return (alloc->host + (i << q->cluster_bits)) | QCOW2_COPIED;
+    struct qcow2_entry entry = {.packed = alloc->packed != 0,
+                                .host = alloc->host + (i << q->cluster_bits),
+                                .length = alloc->packed};
+
+    if (!entry.packed) {
+        entry.space = entry.copied = true;
+        entry.data = qcow2_subcluster_mask(q);
+    }
+    return qcow2_entry_encode(q, &entry);
 }
 
 int qcow2_link(struct imgi_node *node, const struct imgi_alloc *alloc, img_error *err)
@@ -143,13 +149,12 @@ int qcow2_link(struct imgi_node *node, const struct imgi_alloc *alloc, img_error
     for (uint64_t i = 0; i < count; i++) {
         struct qcow2_entry old;
 
-        qcow2_entry_decode(q, entry_at(q, table, alloc->offset, i), alloc->offset, &old, NULL);
-        imgi_put_be64(table + (first + i) * QCOW2_ENTRY_BYTES, new_entry(q, alloc, i));
+        entry_at(q, table, alloc->offset, i, &old, NULL);
+        qcow2_raw_put(q, table, first + i, new_entry(q, alloc, i));
         if (alloc->cookie[0] == FRESH)
             qcow2_free_entry(q, &old, false, NULL);
     }
-    imgi_cache_dirty(q->l2_cache, table, (size_t)first * QCOW2_ENTRY_BYTES,
-                     (size_t)count * QCOW2_ENTRY_BYTES);
+    qcow2_raw_dirty(q, table, first, count);
     return 0;
 }
 

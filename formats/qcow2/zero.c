@@ -9,8 +9,7 @@
 
 /* What is to become of each cluster of a range. */
 struct change {
-    uint64_t (*entry)(const struct qcow2 *q, const struct change *change, uint64_t raw,
-                      const struct qcow2_entry *old);
+    void (*entry)(const struct qcow2 *q, const struct change *change, struct qcow2_entry *entry);
     bool unmap;   /* zero: give up the space */
     bool discard; /* return what is freed to the host */
 };
@@ -20,23 +19,24 @@ static bool has_backing(const struct qcow2 *q)
     return q->header.backing_name != NULL;
 }
 
-static uint64_t zero_entry(const struct qcow2 *q, const struct change *change, uint64_t raw,
-                           const struct qcow2_entry *old)
+static void zero_entry(const struct qcow2 *q, const struct change *change,
+                       struct qcow2_entry *entry)
 {
-    (void)q;
-    if (change->unmap || old->kind == IMGI_PACKED || old->host == 0)
-        return QCOW2_ZERO;
-    return raw | QCOW2_ZERO;
+    if (change->unmap || !entry->space)
+        *entry = (struct qcow2_entry){0};
+    entry->data = 0;
+    entry->zeros = qcow2_subcluster_mask(q);
 }
 
-static uint64_t discard_entry(const struct qcow2 *q, const struct change *change, uint64_t raw,
-                              const struct qcow2_entry *old)
+static void discard_entry(const struct qcow2 *q, const struct change *change,
+                          struct qcow2_entry *entry)
 {
+    bool absent = !entry->packed && !entry->space && !entry->zeros;
+
     (void)change;
-    (void)raw;
-    if (q->header.version < 3 || (old->kind == IMGI_ABSENT && !has_backing(q)))
-        return 0;
-    return QCOW2_ZERO;
+    *entry = (struct qcow2_entry){0};
+    if (q->header.version >= 3 && (!absent || has_backing(q)))
+        entry->zeros = qcow2_subcluster_mask(q);
 }
 
 /* Change the entries of one L2 table for at..end. */
@@ -47,20 +47,21 @@ static int change_table(struct qcow2 *q, uint64_t at, uint64_t end, const struct
     int rc = qcow2_l2_own(q, at, &table, err);
 
     for (; rc == 0 && at < end; at += q->cluster_size) {
-        size_t place = (size_t)qcow2_l2_index(q, at) * QCOW2_ENTRY_BYTES;
-        uint64_t raw = imgi_get_be64(table + place), next;
-        struct qcow2_entry old, kept;
+        uint64_t index = qcow2_l2_index(q, at);
+        struct qcow2_raw raw = qcow2_raw_get(q, table, index), next;
+        struct qcow2_entry old, entry;
 
         rc = qcow2_entry_decode(q, raw, at, &old, err);
         if (rc < 0)
             break;
-        next = change->entry(q, change, raw, &old);
-        if (next == raw)
+        entry = old;
+        change->entry(q, change, &entry);
+        next = qcow2_entry_encode(q, &entry);
+        if (next.cluster == raw.cluster && next.bitmap == raw.bitmap)
             continue;
-        imgi_put_be64(table + place, next);
-        imgi_cache_dirty(q->l2_cache, table, place, QCOW2_ENTRY_BYTES);
-        qcow2_entry_decode(q, next, at, &kept, NULL);
-        if (kept.host == 0)
+        qcow2_raw_put(q, table, index, next);
+        qcow2_raw_dirty(q, table, index, 1);
+        if (!entry.space)
             rc = qcow2_free_entry(q, &old, change->discard, err);
     }
     return rc;
