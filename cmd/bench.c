@@ -42,7 +42,7 @@ struct bench {
 };
 
 static const struct cmd_option options[] = {
-    OPTION_FORMAT,
+    OPTIONS_OPEN,
     {'c', "count", "COUNT", "number of requests (default: 75000)"},
     {'d', "depth", "DEPTH", "requests that go on at a time (default: 64)"},
     {'s', "buffer-size", "SIZE", "bytes of each request (default: 4k)"},
@@ -108,6 +108,8 @@ static bool take_value(struct cli *cli, struct args *args, int key, const char *
             strcmp(value, "io_uring") != 0)
             return cli_fail(cli, "Invalid aio option: %s", value);
         break;
+    default:
+        return open_take_option(cli, &args->open, key, value);
     }
     return true;
 }
@@ -117,15 +119,9 @@ static bool take_option(struct cli *cli, void *opaque, int key, const char *valu
     struct args *args = opaque;
 
     switch (key) {
-    case 'f':
-        args->open.format = value;
-        break;
     case 'w':
         args->write = true;
         args->open.flags |= IMG_OPEN_WRITE;
-        break;
-    case 'U':
-        args->open.flags |= IMG_OPEN_SHARE;
         break;
     case OPT_NO_DRAIN:
         args->no_drain = true;

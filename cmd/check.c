@@ -17,7 +17,7 @@ struct args {
 };
 
 static const struct cmd_option options[] = {
-    OPTION_FORMAT,
+    OPTIONS_OPEN,
     {'r', "repair", "WHAT", "mend what is found: leaks, or all"},
     {'T', "cache", "MODE", "how to read (default: writeback); the modes are in the manual"},
     OPTION_SHARE,
@@ -32,14 +32,6 @@ static bool take_option(struct cli *cli, void *opaque, int key, const char *valu
     struct args *args = opaque;
 
     switch (key) {
-    case 'f':
-        args->open.format = value;
-        break;
-    case 'T':
-        return open_cache(cli, "source ", value, &args->open.cache);
-    case 'U':
-        args->open.flags |= IMG_OPEN_SHARE;
-        break;
     case 'r':
         if (strcmp(value, "leaks") == 0)
             args->repair = IMG_JOB_REPAIR_LEAKS;
@@ -49,6 +41,8 @@ static bool take_option(struct cli *cli, void *opaque, int key, const char *valu
             return cli_fail_usage(
                 cli, "Unknown option value for -r (expecting 'leaks' or 'all'): %s", value);
         break;
+    default:
+        return open_take_option(cli, &args->open, key, value);
     }
     return true;
 }
@@ -63,7 +57,7 @@ static bool parse(struct cli *cli, struct args *args, int argc, char **argv)
         return cli_fail_usage(cli, "Expecting one image file name");
     args->filename = argv[first];
     args->open.flags |= IMG_OPEN_CHECK | (args->repair ? (unsigned)IMG_OPEN_WRITE : 0);
-    return true;
+    return open_settle(cli, "source ", &args->open);
 }
 
 /* A finding: text for people as qemu-img says it, without the program's name. */

@@ -32,7 +32,10 @@ enum cmd_key {
     OPT_SHRINK,
     OPT_PATTERN,
     OPT_FLUSH_INTERVAL,
-    OPT_NO_DRAIN
+    OPT_NO_DRAIN,
+    OPT_IMAGE_OPTS,
+    OPT_TARGET_IMAGE_OPTS,
+    OPT_OBJECT
 };
 
 /* One option. A table of them ends with key 0. */
@@ -77,6 +80,13 @@ struct cli {
 /* clang-format off */
 #define OPTION_FORMAT {'f', "format", "FMT", "format of the image (default: found by a look at it)"}
 #define OPTION_SHARE {'U', "force-share", NULL, "open it although another process writes to it"}
+#define OPTION_IMAGE_OPTS                                                                          \
+    {OPT_IMAGE_OPTS, "image-opts", NULL,                                                           \
+     "FILE is a list of options: driver=FMT,file.filename=NAME,..."}
+#define OPTION_OBJECT                                                                              \
+    {OPT_OBJECT, "object", "DEF", "define a secret: secret,id=ID,file=NAME[,format=base64]"}
+/* What every command that opens an image has. */
+#define OPTIONS_OPEN OPTION_FORMAT, OPTION_IMAGE_OPTS, OPTION_OBJECT
 #define OPTION_QUIET {'q', "quiet", NULL, "print nothing but errors"}
 #define OPTION_OUTPUT {OPT_OUTPUT, "output", "FORM", "form of the output: human or json"}
 #define OPTION_PROGRESS                                                                            \
@@ -92,7 +102,8 @@ typedef bool cli_option_fn(struct cli *cli, void *args, int key, const char *val
 
 /*
  * Give the options of the command line, by the table of cli->command, to fn one after the other.
- * --help, --quiet and --output are dealt with on the way. True: the operands begin at *first.
+ * --help, --quiet, --output and --object are dealt with on the way. True: the operands begin at
+ * *first.
  */
 bool cli_options(struct cli *cli, int argc, char **argv, cli_option_fn *fn, void *args, int *first);
 
@@ -164,36 +175,53 @@ void output_info_json(const struct json_t *info);
 
 /* ----------------------------------------------------------- open, create */
 
-/* What -f, -T, -t, -U say of one image. */
+/* What -f, -T, -t, -U and --image-opts say of one image. */
 struct open_args {
-    const char *format; /* NULL: probe */
+    const char *format;     /* NULL: probe */
+    const char *cache_name; /* from -t or -T, NULL: cache stays as it is; see open_settle */
     enum img_cache cache;
     unsigned flags; /* enum img_open_flags */
+    bool image_opts;
 };
 
+/*
+ * Take the options that open an image: -f, -U, --image-opts, and -t or -T (whose mode open_settle
+ * looks at). Commands give it what is not their own; other keys are left alone.
+ */
+bool open_take_option(struct cli *cli, struct open_args *args, int key, const char *value);
+/*
+ * Once all options are known: an unknown cache mode is an error, "Invalid source cache option: x",
+ * where role is "source " or "".
+ */
+bool open_settle(struct cli *cli, const char *role, struct open_args *args);
 /* Open or say why not. */
 bool open_image(struct cli *cli, img_image **image, const char *name, const struct open_args *args);
 /* Warn that an image opened for writing was only guessed to be raw. */
 void open_warn_guessed(struct cli *cli, const img_image *image);
-/*
- * The cache mode of that name, or an error: "Invalid source cache option: x", where role is "source
- * " or
- * "". *cache stays when name is NULL.
- */
-bool open_cache(struct cli *cli, const char *role, const char *name, enum img_cache *cache);
 
-/* Does "-o" text ask for the list of options? */
-bool create_wants_help(const char *text);
-/* Add the text of a -o to *options, making the set when it is NULL. */
-bool create_add_options(struct cli *cli, img_options **options, const char *text);
-bool create_set_option(struct cli *cli, img_options **options, const char *name, const char *value);
+/* What -o says, of create, convert, measure and amend. Zeroed to begin with. */
+struct option_list {
+    img_options *set; /* NULL: none; free it with img_options_free */
+    bool given;       /* there was a -o */
+    bool help;        /* one of them asked for the list */
+};
+
+/* Take one -o. */
+bool option_list_take(struct cli *cli, struct option_list *list, const char *text);
+bool option_list_set(struct cli *cli, struct option_list *list, const char *name,
+                     const char *value);
+/* The value, or NULL. */
+const char *option_list_get(const struct option_list *list, const char *name);
 /* Print a format's create options. */
 bool create_list_options(struct cli *cli, const char *format, const char *filename);
 bool create_format_known(const char *format);
 bool create_option_known(const char *format, const char *name);
 /* Every name in options is one of the format's; what is put before the error may be "". */
 bool create_options_known(struct cli *cli, const char *prefix, const char *format,
-                          const img_options *options);
+                          const struct option_list *list);
+
+/* Take one --object. */
+bool object_take(struct cli *cli, const char *text);
 
 /* --------------------------------------------------------------- progress */
 

@@ -5,14 +5,14 @@
 
 struct args {
     struct open_args open;
-    const char *filename, *base, *cache;
+    const char *filename, *base;
     struct progress progress;
     uint64_t rate;
     bool keep;
 };
 
 static const struct cmd_option options[] = {
-    OPTION_FORMAT,
+    OPTIONS_OPEN,
     {'b', "base", "FILE", "the image of the chain to write into (default: the backing image)"},
     {'d', "keep", NULL, "do not empty the image afterwards; -b implies it"},
     {'r', "rate-limit", "RATE", "write no more than so many bytes a second"},
@@ -29,9 +29,6 @@ static bool take_option(struct cli *cli, void *opaque, int key, const char *valu
     struct args *args = opaque;
 
     switch (key) {
-    case 'f':
-        args->open.format = value;
-        break;
     case 'b':
         args->base = value;
         break;
@@ -40,12 +37,11 @@ static bool take_option(struct cli *cli, void *opaque, int key, const char *valu
         break;
     case 'r':
         return size_parse(cli, "rate limit", value, &args->rate);
-    case 't':
-        args->cache = value;
-        break;
     case 'p':
     case OPT_PROGRESS:
         return progress_parse(cli, &args->progress, value);
+    default:
+        return open_take_option(cli, &args->open, key, value);
     }
     return true;
 }
@@ -60,7 +56,7 @@ static bool parse(struct cli *cli, struct args *args, int argc, char **argv)
         return cli_fail_usage(cli, "Expecting one image file name");
     args->filename = argv[first];
     args->open.flags |= IMG_OPEN_WRITE;
-    return open_cache(cli, "", args->cache, &args->open.cache);
+    return open_settle(cli, "", &args->open);
 }
 
 static bool commit(struct cli *cli, struct args *args, img_image *image)

@@ -13,7 +13,6 @@
 struct args {
     struct open_args open[2];
     const char *filename[2];
-    const char *cache;
     struct progress progress;
     bool strict;
 };
@@ -21,6 +20,8 @@ struct args {
 static const struct cmd_option options[] = {
     {'f', "a-format", "FMT", "format of the first image (default: found by looking at it)"},
     {'F', "b-format", "FMT", "format of the second image"},
+    OPTION_IMAGE_OPTS,
+    OPTION_OBJECT,
     {'s', "strict", NULL, "sizes and allocation must be equal too"},
     {'T', "cache", "MODE", "how to read (default: writeback); the modes are in the manual"},
     OPTION_SHARE,
@@ -36,25 +37,19 @@ static bool take_option(struct cli *cli, void *opaque, int key, const char *valu
     struct args *args = opaque;
 
     switch (key) {
-    case 'f':
-        args->open[0].format = value;
-        break;
     case 'F':
         args->open[1].format = value;
         break;
     case 's':
         args->strict = true;
         break;
-    case 'T':
-        args->cache = value;
-        break;
-    case 'U':
-        args->open[0].flags |= IMG_OPEN_SHARE;
-        args->open[1].flags |= IMG_OPEN_SHARE;
-        break;
     case 'p':
     case OPT_PROGRESS:
         return progress_parse(cli, &args->progress, value);
+    default:
+        if (key != 'f')
+            open_take_option(cli, &args->open[1], key, value);
+        return open_take_option(cli, &args->open[0], key, value);
     }
     return true;
 }
@@ -71,7 +66,7 @@ static bool parse(struct cli *cli, struct args *args, int argc, char **argv)
     cli->fail_status = STATUS_OPEN;
     for (int n = 0; n < 2; n++) {
         args->filename[n] = argv[first + n];
-        if (!open_cache(cli, "source ", args->cache, &args->open[n].cache))
+        if (!open_settle(cli, "source ", &args->open[n]))
             return false;
     }
     return true;

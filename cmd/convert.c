@@ -36,6 +36,9 @@ static const struct cmd_option options[] = {
     {'r', "rate-limit", "RATE", "write no more than so many bytes a second"},
     {'l', "snapshot", "SNAPSHOT", "convert an internal snapshot (not supported yet)"},
     {OPT_SALVAGE, "salvage", NULL, "put zeros for what cannot be read, and say how much that was"},
+    OPTION_IMAGE_OPTS,
+    {OPT_TARGET_IMAGE_OPTS, "target-image-opts", NULL, "with -n: TARGET is a list of options"},
+    OPTION_OBJECT,
     OPTION_SHARE,
     OPTION_PROGRESS,
     OPTION_QUIET,
@@ -80,12 +83,7 @@ static bool take_value(struct cli *cli, struct convert_args *args, int key, cons
 {
     switch (key) {
     case 'o':
-        args->has_options = true;
-        if (create_wants_help(value))
-            args->list_options = true;
-        else
-            return create_add_options(cli, &args->options, value);
-        break;
+        return option_list_take(cli, &args->options, value);
     case 'S':
         return set_sparse(cli, args, value);
     case 'm':
@@ -95,9 +93,6 @@ static bool take_value(struct cli *cli, struct convert_args *args, int key, cons
     case 'p':
     case OPT_PROGRESS:
         return progress_parse(cli, &args->progress, value);
-    case 'f':
-        args->source.format = value;
-        break;
     case 'O':
         args->target.format = value;
         break;
@@ -109,14 +104,16 @@ static bool take_value(struct cli *cli, struct convert_args *args, int key, cons
         args->backing_format = value;
         break;
     case 't':
-        args->cache = value;
+        args->target.cache_name = value;
         break;
-    case 'T':
-        args->source_cache = value;
+    case OPT_TARGET_IMAGE_OPTS:
+        args->target.image_opts = true;
         break;
     case 'l':
         args->snapshot = value;
         break;
+    default:
+        return open_take_option(cli, &args->source, key, value);
     }
     return true;
 }
@@ -143,9 +140,6 @@ static bool take_option(struct cli *cli, void *opaque, int key, const char *valu
     case 'C':
         args->offload = true;
         return true;
-    case 'U':
-        args->source.flags |= IMG_OPEN_SHARE;
-        return true;
     default:
         return take_value(cli, args, key, value);
     }
@@ -162,7 +156,7 @@ static bool check_conflicts(struct cli *cli, const struct convert_args *args)
         return cli_fail(cli, "Cannot use copy offloading in salvaging mode");
     if ((args->flags & IMG_JOB_TARGET_ZERO) && !args->no_create)
         return cli_fail(cli, "--target-is-zero requires use of -n flag");
-    if (args->no_create && args->has_options)
+    if (args->no_create && args->options.given)
         return cli_fail(cli, "-o has no effect when skipping image creation");
     if ((args->flags & IMG_JOB_TARGET_ZERO) && args->backing)
         return cli_fail(cli, "Cannot use --target-is-zero when the destination image has a backing "
@@ -176,7 +170,7 @@ static bool parse(struct cli *cli, struct convert_args *args, int argc, char **a
 
     if (!cli_options(cli, argc, argv, take_option, args, &first))
         return false;
-    if (args->list_options)
+    if (args->options.help)
         return create_list_options(cli, args->target.format,
                                    argc - first > 1 ? argv[argc - 1] : NULL);
     if (!check_conflicts(cli, args))
@@ -188,8 +182,7 @@ static bool parse(struct cli *cli, struct convert_args *args, int argc, char **a
     args->filename = argv[argc - 1];
     if (args->snapshot && args->source_count > 1)
         return cli_fail(cli, "No support for concatenating multiple snapshot");
-    return open_cache(cli, "", args->cache, &args->target.cache) &&
-           open_cache(cli, "source ", args->source_cache, &args->source.cache);
+    return open_settle(cli, "", &args->target) && open_settle(cli, "source ", &args->source);
 }
 
 static int run(struct cli *cli, int argc, char **argv)
@@ -202,7 +195,7 @@ static int run(struct cli *cli, int argc, char **argv)
         signals_catch();
         convert_images(cli, &args);
     }
-    img_options_free(args.options);
+    img_options_free(args.options.set);
     return cli->status;
 }
 

@@ -11,16 +11,15 @@ struct convert_args {
     struct open_args source, target; /* target.format is never NULL */
     char *const *sources;            /* the names */
     size_t source_count;
-    const char *filename; /* the target's name */
-    img_options *options; /* of the new image */
+    const char *filename;       /* the target's name */
+    struct option_list options; /* of the new image */
     const char *backing, *backing_format;
     const char *snapshot;
-    const char *cache, *source_cache;
     struct progress progress;
     uint64_t sparse, rate;
     unsigned threads;
     unsigned flags; /* of the job */
-    bool has_options, has_sparse, has_backing, list_options, no_create, offload;
+    bool has_sparse, has_backing, no_create, offload;
 };
 
 /* Do it: open, create, copy, publish. What was begun is undone when it fails. */

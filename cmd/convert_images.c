@@ -71,20 +71,20 @@ static bool settle_backing(struct conversion *conversion)
 
     if (args->backing && !create_option_known(format, "backing_file"))
         return cli_fail(cli, "Backing file not supported for file format '%s'", format);
-    if (args->backing && !create_set_option(cli, &args->options, "backing_file", args->backing))
+    if (args->backing && !option_list_set(cli, &args->options, "backing_file", args->backing))
         return false;
     if (args->backing_format && !create_option_known(format, "backing_fmt"))
         return cli_fail(cli, "Backing format not supported for file format '%s'", format);
     if (args->backing_format &&
-        !create_set_option(cli, &args->options, "backing_fmt", args->backing_format))
+        !option_list_set(cli, &args->options, "backing_fmt", args->backing_format))
         return false;
-    args->has_backing = args->options && img_options_get(args->options, "backing_file");
+    args->has_backing = option_list_get(&args->options, "backing_file");
     if (!args->has_backing)
         return true;
     if (args->source_count > 1)
         return cli_fail(cli, "Having a backing file for the target makes no sense when "
                              "concatenating multiple input images");
-    if (!args->no_create && !img_options_get(args->options, "backing_fmt"))
+    if (!args->no_create && !option_list_get(&args->options, "backing_fmt"))
         return cli_fail(cli, "Use of backing file requires explicit backing format");
     return true;
 }
@@ -99,14 +99,14 @@ static bool settle_options(struct conversion *conversion)
 
     if (!create_format_known(args->target.format))
         return cli_fail_code(cli, IMG_E_NOENT, "Unknown file format '%s'", args->target.format);
-    if (!create_options_known(cli, "", args->target.format, args->options) ||
+    if (!create_options_known(cli, "", args->target.format, &args->options) ||
         !settle_backing(conversion))
         return false;
-    preallocation = args->options ? img_options_get(args->options, "preallocation") : NULL;
+    preallocation = option_list_get(&args->options, "preallocation");
     if ((args->flags & IMG_JOB_COMPRESS) && preallocation && strcmp(preallocation, "off") != 0)
         return cli_fail(cli, "Compression and preallocation not supported at the same time");
     snprintf(size, sizeof(size), "%" PRIu64, conversion->total);
-    return args->no_create || create_set_option(cli, &args->options, "size", size);
+    return args->no_create || option_list_set(cli, &args->options, "size", size);
 }
 
 static bool open_target(struct conversion *conversion)
@@ -122,7 +122,7 @@ static bool open_target(struct conversion *conversion)
             return cli_fail(conversion->cli, "output file is smaller than input file");
         return true;
     }
-    if (img_create(&conversion->target, args->filename, args->target.format, 0, args->options,
+    if (img_create(&conversion->target, args->filename, args->target.format, 0, args->options.set,
                    &params, &err) < 0)
         return cli_fail_create(conversion->cli, &err, args->filename,
                                "%s: error while converting %s", args->filename,

@@ -10,8 +10,8 @@
 struct args {
     const char *format, *filename, *size;
     const char *backing, *backing_format;
-    img_options *options;
-    bool unsafe, list_options;
+    struct option_list options;
+    bool unsafe;
 };
 
 static const struct cmd_option options[] = {
@@ -21,6 +21,7 @@ static const struct cmd_option options[] = {
     {'F', "backing-format", "FMT", "format of the backing image; needed with -b"},
     {'B', NULL, "FMT", "the same as -F"},
     {'u', "backing-unsafe", NULL, "do not look at the backing image; it need not exist"},
+    OPTION_OBJECT,
     OPTION_QUIET,
     OPTION_OUTPUT,
     OPTION_HELP,
@@ -46,11 +47,7 @@ static bool take_option(struct cli *cli, void *opaque, int key, const char *valu
         args->unsafe = true;
         break;
     case 'o':
-        if (create_wants_help(value))
-            args->list_options = true;
-        else
-            return create_add_options(cli, &args->options, value);
-        break;
+        return option_list_take(cli, &args->options, value);
     }
     return true;
 }
@@ -63,7 +60,7 @@ static bool parse(struct cli *cli, struct args *args, int argc, char **argv)
         return false;
     args->filename = first < argc ? argv[first] : NULL;
     args->size = first + 1 < argc ? argv[first + 1] : NULL;
-    if (args->list_options)
+    if (args->options.help)
         return create_list_options(cli, args->format, args->filename);
     if (!args->filename)
         return cli_fail_usage(cli, "Expecting image file name");
@@ -81,14 +78,14 @@ static bool settle_size(struct cli *cli, struct args *args)
     if (args->size) {
         if (!size_parse(cli, "image size", args->size, &size))
             return false;
-        if (args->options && img_options_get(args->options, "size"))
+        if (option_list_get(&args->options, "size"))
             return cli_fail(cli, "%s: The image size must be specified only once", args->filename);
         snprintf(text, sizeof(text), "%" PRIu64, size);
-        return create_set_option(cli, &args->options, "size", text);
+        return option_list_set(cli, &args->options, "size", text);
     }
-    if (args->options && img_options_get(args->options, "size"))
+    if (option_list_get(&args->options, "size"))
         return true;
-    if (args->unsafe || !args->options || !img_options_get(args->options, "backing_file"))
+    if (args->unsafe || !option_list_get(&args->options, "backing_file"))
         return cli_fail(cli, "%s: Image creation needs a size parameter", args->filename);
     return true;
 }
@@ -104,13 +101,13 @@ static bool settle_backing(struct cli *cli, struct args *args)
     if (args->backing_format && !create_option_known(args->format, "backing_fmt"))
         return cli_fail(cli, "%s: Backing format not supported for file format '%s'", name,
                         args->format);
-    if (args->backing && !create_set_option(cli, &args->options, "backing_file", args->backing))
+    if (args->backing && !option_list_set(cli, &args->options, "backing_file", args->backing))
         return false;
     if (args->backing_format &&
-        !create_set_option(cli, &args->options, "backing_fmt", args->backing_format))
+        !option_list_set(cli, &args->options, "backing_fmt", args->backing_format))
         return false;
-    if (args->options && img_options_get(args->options, "backing_file") &&
-        !img_options_get(args->options, "backing_fmt"))
+    if (option_list_get(&args->options, "backing_file") &&
+        !option_list_get(&args->options, "backing_fmt"))
         return cli_fail(cli, "%s: Backing file specified without backing format", name);
     return true;
 }
@@ -120,7 +117,7 @@ static bool settle_options(struct cli *cli, struct args *args)
     if (!create_format_known(args->format))
         return cli_fail_code(cli, IMG_E_NOENT, "%s: Unknown file format '%s'", args->filename,
                              args->format);
-    return create_options_known(cli, args->filename, args->format, args->options) &&
+    return create_options_known(cli, args->filename, args->format, &args->options) &&
            settle_backing(cli, args);
 }
 
@@ -149,7 +146,7 @@ static void report(const struct args *args, const img_image *image)
 
     printf("Formatting '%s', fmt=%s", args->filename, args->format);
     for (size_t n = 0; img_format_option(args->format, n, &info); n++) {
-        const char *value = img_options_get(args->options, info.name);
+        const char *value = option_list_get(&args->options, info.name);
         char size[24];
 
         if (!value && strcmp(info.name, "size") == 0) {
@@ -186,7 +183,7 @@ static bool create(struct cli *cli, const struct args *args)
     img_error err = {0};
     uint64_t size;
 
-    if (img_create(&image, args->filename, args->format, 0, args->options, &params, &err) < 0)
+    if (img_create(&image, args->filename, args->format, 0, args->options.set, &params, &err) < 0)
         return cli_fail_create(cli, &err, args->filename, "%s", args->filename);
     if (signals_stopped(cli)) {
         img_abandon(image);
@@ -210,7 +207,7 @@ static int run(struct cli *cli, int argc, char **argv)
         signals_catch();
         create(cli, &args);
     }
-    img_options_free(args.options);
+    img_options_free(args.options.set);
     return cli->status;
 }
 

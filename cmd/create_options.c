@@ -1,5 +1,5 @@
 /*
- * "-o": a format's create options, as create, convert and measure take them.
+ * "-o": a format's create options, as create, convert, measure and amend take them.
  * SPDX-License-Identifier: BSD-2-Clause
  */
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 
 #include "cmd.h"
 
-bool create_wants_help(const char *text)
+static bool wants_help(const char *text)
 {
     while (*text) {
         size_t length = strcspn(text, ",");
@@ -19,28 +19,41 @@ bool create_wants_help(const char *text)
     return false;
 }
 
-bool create_add_options(struct cli *cli, img_options **options, const char *text)
+static bool need_set(struct cli *cli, struct option_list *list)
 {
-    img_error err = {0};
-
-    if (!*text || *text == ',')
-        return cli_fail(cli, "Invalid option list: %s", text);
-    if (!*options && !(*options = img_options_new()))
-        return cli_fail_nomem(cli);
-    if (img_options_parse(*options, text, &err) < 0)
-        return cli_fail_error(cli, &err, "Invalid option list");
-    return true;
+    return list->set || (list->set = img_options_new()) || cli_fail_nomem(cli);
 }
 
-bool create_set_option(struct cli *cli, img_options **options, const char *name, const char *value)
+bool option_list_take(struct cli *cli, struct option_list *list, const char *text)
 {
     img_error err = {0};
 
-    if (!*options && !(*options = img_options_new()))
-        return cli_fail_nomem(cli);
-    if (img_options_set(*options, name, value, &err) < 0)
-        return cli_fail_error(cli, &err, "%s", "");
-    return true;
+    list->given = true;
+    if (wants_help(text)) {
+        list->help = true;
+        return true;
+    }
+    if (!*text || *text == ',')
+        return cli_fail(cli, "Invalid option list: %s", text);
+    if (!need_set(cli, list))
+        return false;
+    return img_options_parse(list->set, text, &err) == 0 ||
+           cli_fail_error(cli, &err, "Invalid option list");
+}
+
+bool option_list_set(struct cli *cli, struct option_list *list, const char *name, const char *value)
+{
+    img_error err = {0};
+
+    if (!need_set(cli, list))
+        return false;
+    return img_options_set(list->set, name, value, &err) == 0 ||
+           cli_fail_error(cli, &err, "%s", "");
+}
+
+const char *option_list_get(const struct option_list *list, const char *name)
+{
+    return list->set ? img_options_get(list->set, name) : NULL;
 }
 
 bool create_format_known(const char *format)
@@ -64,11 +77,11 @@ bool create_option_known(const char *format, const char *name)
 }
 
 bool create_options_known(struct cli *cli, const char *prefix, const char *format,
-                          const img_options *options)
+                          const struct option_list *list)
 {
     const char *name;
 
-    for (size_t n = 0; options && (name = img_options_name(options, n)); n++)
+    for (size_t n = 0; list->set && (name = img_options_name(list->set, n)); n++)
         if (!create_option_known(format, name))
             return cli_fail(cli, "%s%sInvalid parameter '%s'", prefix, *prefix ? ": " : "", name);
     return true;

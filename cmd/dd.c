@@ -28,6 +28,8 @@ static const struct cmd_option options[] = {
     {'f', "format", "FMT", "format of the input (default: found by a look at it)"},
     {'O', "target-format", "FMT", "format of the output (default: raw)"},
     {'O', "output-format", "FMT", NULL},
+    OPTION_IMAGE_OPTS,
+    OPTION_OBJECT,
     OPTION_SHARE,
     OPTION_OUTPUT,
     OPTION_HELP,
@@ -38,19 +40,9 @@ static bool take_option(struct cli *cli, void *opaque, int key, const char *valu
 {
     struct args *args = opaque;
 
-    (void)cli;
-    switch (key) {
-    case 'f':
-        args->open.format = value;
-        break;
-    case 'O':
+    if (key == 'O')
         args->format = value;
-        break;
-    case 'U':
-        args->open.flags |= IMG_OPEN_SHARE;
-        break;
-    }
-    return true;
+    return open_take_option(cli, &args->open, key, value);
 }
 
 /* "bs=4k": the word in front of the sign says what it is. */
@@ -136,16 +128,16 @@ static bool copy(struct cli *cli, img_image *source, img_image *target, uint64_t
 static bool make(struct cli *cli, const struct args *args, uint64_t size, img_image **target)
 {
     img_open_params params = {.flags = IMG_OPEN_WRITE};
-    img_options *set = NULL;
+    struct option_list list = {0};
     img_error err = {0};
     char text[24];
     int rc;
 
     snprintf(text, sizeof(text), "%" PRIu64, (size + SECTOR - 1) / SECTOR * SECTOR);
-    if (!create_set_option(cli, &set, "size", text))
+    if (!option_list_set(cli, &list, "size", text))
         return false;
-    rc = img_create(target, args->output, args->format, 0, set, &params, &err);
-    img_options_free(set);
+    rc = img_create(target, args->output, args->format, 0, list.set, &params, &err);
+    img_options_free(list.set);
     return rc == 0 || cli_fail_create(cli, &err, args->output,
                                       "%s: error while creating output image", args->output);
 }

@@ -17,7 +17,7 @@ struct args {
 };
 
 static const struct cmd_option options[] = {
-    OPTION_FORMAT,
+    OPTIONS_OPEN,
     {OPT_BACKING_CHAIN, "backing-chain", NULL, "tell of every image of the backing chain"},
     {'t', "cache", "MODE", "how to read (default: writeback); the modes are in the manual"},
     OPTION_SHARE,
@@ -32,20 +32,14 @@ static bool take_option(struct cli *cli, void *opaque, int key, const char *valu
     struct args *args = opaque;
 
     switch (key) {
-    case 'f':
-        args->open.format = value;
-        break;
-    case 't':
-        return open_cache(cli, "", value, &args->open.cache);
-    case 'U':
-        args->open.flags |= IMG_OPEN_SHARE;
-        break;
     case OPT_BACKING_CHAIN:
         args->chain = true;
         break;
     case OPT_FORMATS:
         args->formats = true;
         break;
+    default:
+        return open_take_option(cli, &args->open, key, value);
     }
     return true;
 }
@@ -60,7 +54,7 @@ static bool parse(struct cli *cli, struct args *args, int argc, char **argv)
         return cli_fail_usage(cli, args->formats ? "Expecting no file name with --formats"
                                                  : "Expecting one image file name");
     args->filename = argv[first];
-    return true;
+    return open_settle(cli, "", &args->open);
 }
 
 static void list_formats(void)

@@ -14,7 +14,7 @@
 
 struct args {
     struct open_args open;
-    const char *filename, *cache, *discard;
+    const char *filename, *discard;
     char *commands[COMMANDS_MAX];
     size_t count;
     bool uncached;
@@ -22,7 +22,7 @@ struct args {
 
 static const struct cmd_option options[] = {
     {'c', "cmd", "COMMAND", "do this; may be given many times (default: lines of standard input)"},
-    OPTION_FORMAT,
+    OPTIONS_OPEN,
     {'r', "read-only", NULL, "open it for reading only"},
     {'n', "nocache", NULL, "the same as -t none"},
     {'t', "cache", "MODE", "how to read and write (default: writeback)"},
@@ -42,24 +42,17 @@ static bool take_option(struct cli *cli, void *opaque, int key, const char *valu
             return cli_fail(cli, "more than %d commands", COMMANDS_MAX);
         args->commands[args->count++] = (char *)(uintptr_t)value;
         break;
-    case 'f':
-        args->open.format = value;
-        break;
     case 'r':
         args->open.flags &= ~(unsigned)IMG_OPEN_WRITE;
         break;
     case 'n':
         args->uncached = true;
         break;
-    case 't':
-        args->cache = value;
-        break;
     case 'd':
         args->discard = value;
         break;
-    case 'U':
-        args->open.flags |= IMG_OPEN_SHARE;
-        break;
+    default:
+        return open_take_option(cli, &args->open, key, value);
     }
     return true;
 }
@@ -181,7 +174,7 @@ static bool parse(struct io *io, struct args *args, int argc, char **argv, bool 
         args->open.cache = IMG_CACHE_NONE;
     if (args->discard && !io_parse_discard(io, args->discard, unmap))
         return false;
-    return open_cache(io->cli, "", args->cache, &args->open.cache);
+    return open_settle(io->cli, "", &args->open);
 }
 
 static int run(struct cli *cli, int argc, char **argv)

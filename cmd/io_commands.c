@@ -187,8 +187,8 @@ static bool io_open_command(struct io *io, const struct io_command *command, int
             args.flags |= IMG_OPEN_SHARE;
         else if (letter == 'n')
             args.cache = IMG_CACHE_NONE;
-        else if (letter == 't' && !open_cache(io->cli, "", optarg, &args.cache))
-            return false;
+        else if (letter == 't')
+            args.cache_name = optarg;
         else if (letter == 'd' && !io_parse_discard(io, optarg, &unmap))
             return false;
         else if (letter == '?')
@@ -196,7 +196,7 @@ static bool io_open_command(struct io *io, const struct io_command *command, int
     }
     if (argc - optind != 1)
         return io_usage(command);
-    return io_open(io, argv[optind], &args, unmap);
+    return open_settle(io->cli, "", &args) && io_open(io, argv[optind], &args, unmap);
 }
 
 static bool io_quit(struct io *io, const struct io_command *command, int argc, char **argv)

@@ -11,6 +11,7 @@ cmd_img_SOURCES += \
 	cmd/output.c \
 	cmd/progress.c \
 	cmd/open.c \
+	cmd/object.c \
 	cmd/create_options.c \
 	cmd/bench.c \
 	cmd/check.c \

@@ -16,7 +16,7 @@ struct args {
 };
 
 static const struct cmd_option options[] = {
-    OPTION_FORMAT,
+    OPTIONS_OPEN,
     {'s', "start-offset", "OFFSET", "begin at this byte of the disk"},
     {'l', "max-length", "LENGTH", "go no further than so many bytes"},
     OPTION_SHARE,
@@ -30,18 +30,13 @@ static bool take_option(struct cli *cli, void *opaque, int key, const char *valu
     struct args *args = opaque;
 
     switch (key) {
-    case 'f':
-        args->open.format = value;
-        break;
-    case 'U':
-        args->open.flags |= IMG_OPEN_SHARE;
-        break;
     case 's':
         return size_parse(cli, "start offset", value, &args->start);
     case 'l':
         return size_parse(cli, "max length", value, &args->length);
+    default:
+        return open_take_option(cli, &args->open, key, value);
     }
-    return true;
 }
 
 static bool parse(struct cli *cli, struct args *args, int argc, char **argv)

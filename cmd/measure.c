@@ -8,13 +8,13 @@
 struct args {
     struct open_args open;
     const char *format, *filename, *snapshot;
-    img_options *options;
+    struct option_list options;
     uint64_t size;
-    bool has_size, list_options;
+    bool has_size;
 };
 
 static const struct cmd_option options[] = {
-    {'f', "format", "FMT", "format of FILE (default: found by looking at it)"},
+    OPTIONS_OPEN,
     {'O', "target-format", "FMT", "format of the image to be made (default: raw)"},
     {'O', "output-format", "FMT", NULL},
     {'o', "target-options", "LIST", "its create options, name=value,..."},
@@ -31,27 +31,19 @@ static bool take_option(struct cli *cli, void *opaque, int key, const char *valu
     struct args *args = opaque;
 
     switch (key) {
-    case 'f':
-        args->open.format = value;
-        break;
     case 'O':
         args->format = value;
         break;
     case 'l':
         args->snapshot = value;
         break;
-    case 'U':
-        args->open.flags |= IMG_OPEN_SHARE;
-        break;
     case 's':
         args->has_size = true;
         return size_parse(cli, "image size", value, &args->size);
     case 'o':
-        if (create_wants_help(value))
-            args->list_options = true;
-        else
-            return create_add_options(cli, &args->options, value);
-        break;
+        return option_list_take(cli, &args->options, value);
+    default:
+        return open_take_option(cli, &args->open, key, value);
     }
     return true;
 }
@@ -65,10 +57,10 @@ static bool parse(struct cli *cli, struct args *args, int argc, char **argv)
     if (argc - first > 1)
         return cli_fail(cli, "At most one filename argument is allowed.");
     args->filename = argv[first];
-    if (args->list_options)
+    if (args->options.help)
         return create_list_options(cli, args->format, args->filename);
-    if (!args->filename && (args->open.format || args->snapshot))
-        return cli_fail(cli, "-f and -l require a filename argument.");
+    if (!args->filename && (args->open.image_opts || args->open.format || args->snapshot))
+        return cli_fail(cli, "--image-opts, -f, and -l require a filename argument.");
     if (!args->filename && !args->has_size)
         return cli_fail(cli, "Either --size N or one filename must be specified.");
     if (args->filename && args->has_size)
@@ -119,7 +111,8 @@ static bool measure(struct cli *cli, const struct args *args)
         img_close(source, NULL);
         return cli_fail_code(cli, IMG_E_NOENT, "Unknown file format '%s'", args->format);
     }
-    rc = img_measure(args->format, args->options, source, whole_sectors(args->size), &result, &err);
+    rc = img_measure(args->format, args->options.set, source, whole_sectors(args->size), &result,
+                     &err);
     img_close(source, NULL);
     if (rc < 0)
         return cli_fail_error(cli, &err, "%s", "");
@@ -133,7 +126,7 @@ static int run(struct cli *cli, int argc, char **argv)
 
     if (parse(cli, &args, argc, argv))
         measure(cli, &args);
-    img_options_free(args.options);
+    img_options_free(args.options.set);
     return cli->status;
 }
 

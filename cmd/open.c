@@ -3,10 +3,31 @@
  */
 #include "cmd.h"
 
-bool open_cache(struct cli *cli, const char *role, const char *name, enum img_cache *cache)
+bool open_take_option(struct cli *cli, struct open_args *args, int key, const char *value)
 {
-    if (name && img_parse_cache(name, cache, NULL) < 0)
-        return cli_fail(cli, "Invalid %scache option: %s", role, name);
+    (void)cli;
+    switch (key) {
+    case 'f':
+        args->format = value;
+        break;
+    case 'U':
+        args->flags |= IMG_OPEN_SHARE;
+        break;
+    case 't':
+    case 'T':
+        args->cache_name = value;
+        break;
+    case OPT_IMAGE_OPTS:
+        args->image_opts = true;
+        break;
+    }
+    return true;
+}
+
+bool open_settle(struct cli *cli, const char *role, struct open_args *args)
+{
+    if (args->cache_name && img_parse_cache(args->cache_name, &args->cache, NULL) < 0)
+        return cli_fail(cli, "Invalid %scache option: %s", role, args->cache_name);
     return true;
 }
 
@@ -15,6 +36,10 @@ bool open_image(struct cli *cli, img_image **image, const char *name, const stru
     img_open_params params = {.format = args->format, .flags = args->flags, .cache = args->cache};
     img_error err = {0};
 
+    if (args->image_opts && args->format)
+        return cli_fail(cli, "--image-opts and --format are mutually exclusive");
+    if (args->image_opts)
+        return cli_fail_code(cli, IMG_E_UNSUPPORTED, "--image-opts is not supported yet");
     if (img_open(image, name, &params, &err) < 0)
         return cli_fail_open(cli, &err, name);
     return true;

@@ -83,6 +83,8 @@ static bool take_option(struct cli *cli, int key, char **argv, cli_option_fn *fn
         return true;
     case OPT_OUTPUT:
         return set_output(cli, optarg);
+    case OPT_OBJECT:
+        return object_take(cli, optarg);
     default:
         return fn(cli, args, key, optarg);
     }

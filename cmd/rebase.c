@@ -8,13 +8,13 @@
 struct args {
     struct open_args open;
     const char *filename, *backing, *backing_format;
-    const char *cache, *source_cache;
+    struct open_args source; /* only its cache mode */
     struct progress progress;
     unsigned flags; /* enum img_job_flags */
 };
 
 static const struct cmd_option options[] = {
-    OPTION_FORMAT,
+    OPTIONS_OPEN,
     {'b', "backing", "FILE", "the new backing image (a name relative to FILE); \"\": none"},
     {'F', "backing-format", "FMT", "format of the new backing image; needed with -b"},
     {'B', NULL, "FMT", "the same as -F"},
@@ -35,9 +35,6 @@ static bool take_option(struct cli *cli, void *opaque, int key, const char *valu
     struct args *args = opaque;
 
     switch (key) {
-    case 'f':
-        args->open.format = value;
-        break;
     case 'b':
         args->backing = value;
         break;
@@ -51,18 +48,14 @@ static bool take_option(struct cli *cli, void *opaque, int key, const char *valu
     case 'c':
         args->flags |= IMG_JOB_COMPRESS;
         break;
-    case 't':
-        args->cache = value;
-        break;
     case 'T':
-        args->source_cache = value;
-        break;
-    case 'U':
-        args->open.flags |= IMG_OPEN_SHARE;
+        args->source.cache_name = value;
         break;
     case 'p':
     case OPT_PROGRESS:
         return progress_parse(cli, &args->progress, value);
+    default:
+        return open_take_option(cli, &args->open, key, value);
     }
     return true;
 }
@@ -70,7 +63,6 @@ static bool take_option(struct cli *cli, void *opaque, int key, const char *valu
 static bool parse(struct cli *cli, struct args *args, int argc, char **argv)
 {
     bool unsafe;
-    enum img_cache unused;
     int first;
 
     if (!cli_options(cli, argc, argv, take_option, args, &first))
@@ -82,8 +74,7 @@ static bool parse(struct cli *cli, struct args *args, int argc, char **argv)
         return cli_fail_usage(cli, "Must specify backing file (-b) or use unsafe mode (-u)");
     args->filename = argv[first];
     args->open.flags |= IMG_OPEN_WRITE | (unsafe ? (unsigned)IMG_OPEN_NO_BACKING : 0);
-    return open_cache(cli, "", args->cache, &args->open.cache) &&
-           open_cache(cli, "source ", args->source_cache, &unused);
+    return open_settle(cli, "", &args->open) && open_settle(cli, "source ", &args->source);
 }
 
 /* Say what went wrong in qemu-img's words, where it has some. */

@@ -15,7 +15,7 @@ struct args {
 };
 
 static const struct cmd_option options[] = {
-    OPTION_FORMAT,
+    OPTIONS_OPEN,
     {OPT_PREALLOCATION, "preallocation", "MODE", "of the new space: off"},
     {OPT_SHRINK, "shrink", NULL,
      "allow to make the image smaller, which loses what is past its end"},
@@ -40,14 +40,13 @@ static bool take_option(struct cli *cli, void *opaque, int key, const char *valu
     struct args *args = opaque;
 
     switch (key) {
-    case 'f':
-        args->open.format = value;
-        break;
     case OPT_PREALLOCATION:
         return set_preallocation(cli, args, value);
     case OPT_SHRINK:
         args->shrink = true;
         break;
+    default:
+        return open_take_option(cli, &args->open, key, value);
     }
     return true;
 }
