@@ -200,6 +200,11 @@ struct imgi_driver {
     /* whole image */
     /* Write out the metadata, in the right order, ending with the files' own flush. */
     int (*flush)(struct imgi_node *node, img_error *err);
+    /*
+     * Before resize makes a disk larger: see to it that the space behind its end can be written. No
+     * image on disk says that the space is there. NULL: it need not be done, or cannot.
+     */
+    int (*reach)(struct imgi_node *node, uint64_t size, img_error *err);
     int (*resize)(struct imgi_node *node, uint64_t size, img_error *err);
     /*
      * Give up all that the image holds of its disk, so that the backing image shows through. What

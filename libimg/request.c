@@ -109,34 +109,46 @@ int img_flush(img_image *image, img_error *err)
     return imgi_node_flush(image->top, err);
 }
 
-/* Space that a larger disk exposes must not show what a longer backing image has there. */
-static int hide_backing(struct imgi_node *node, uint64_t old_size, struct imgi_scratch *scratch,
+/*
+ * Space that a larger disk exposes must not show what a longer backing image has there. The zeros
+ * are on disk before anything there says that the disk is larger: a machine that stops in between
+ * leaves the smaller disk.
+ */
+static int hide_backing(struct imgi_node *node, uint64_t size, struct imgi_scratch *scratch,
                         img_error *err)
 {
-    uint64_t end;
+    uint64_t old = node->size, end;
+    int rc;
 
-    if (!node->backing || node->backing->size <= old_size || node->size <= old_size)
+    if (!node->backing || node->backing->size <= old || size <= old || !node->driver->reach)
         return 0;
-    end = IMGI_MIN(node->size, node->backing->size);
-    return imgi_node_zero(node, old_size, end - old_size, true, scratch, err);
+    end = IMGI_MIN(size, node->backing->size);
+    pthread_mutex_lock(&node->lock);
+    rc = node->driver->reach(node, size, err);
+    pthread_mutex_unlock(&node->lock);
+    if (rc < 0)
+        return rc;
+    node->size = size;
+    rc = imgi_node_zero(node, old, end - old, true, scratch, err);
+    node->size = old;
+    return rc < 0 ? rc : imgi_node_flush(node, err);
 }
 
 int imgi_node_resize(struct imgi_node *node, uint64_t size, struct imgi_scratch *scratch,
                      img_error *err)
 {
-    uint64_t old_size = node->size;
     int rc = imgi_policy_limit(node->policy, IMG_LIMIT_VIRTUAL_SIZE, size, "virtual size", err);
 
     if (rc == 0 && !node->driver->resize)
         rc = imgi_fail(err, IMG_E_UNSUPPORTED, "Image format driver '%s' does not support resize",
                        node->driver->name);
+    if (rc == 0)
+        rc = hide_backing(node, size, scratch, err);
     if (rc == 0) {
         pthread_mutex_lock(&node->lock);
         rc = node->driver->resize(node, size, err);
         pthread_mutex_unlock(&node->lock);
     }
-    if (rc == 0)
-        rc = hide_backing(node, old_size, scratch, err);
     if (rc < 0)
         imgi_error_image(err, node->name);
     return rc;

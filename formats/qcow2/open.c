@@ -330,6 +330,7 @@ const struct imgi_driver imgi_driver_qcow2 = {
     .zero = qcow2_zero,
     .discard = qcow2_discard,
     .flush = qcow2_flush,
+    .reach = qcow2_reach,
     .resize = qcow2_resize,
     .make_empty = qcow2_make_empty,
     .set_backing = qcow2_set_backing,

@@ -314,6 +314,7 @@ int qcow2_zero(struct imgi_node *node, uint64_t offset, uint64_t length, bool un
 int qcow2_discard(struct imgi_node *node, uint64_t offset, uint64_t length, img_error *err);
 /* Pad the last compressed stream to a sector (compressed.c). */
 int qcow2_finish(struct imgi_node *node, img_error *err);
+int qcow2_reach(struct imgi_node *node, uint64_t size, img_error *err);
 int qcow2_resize(struct imgi_node *node, uint64_t size, img_error *err);
 /* Make the L1 table large enough for a disk of size bytes. */
 int qcow2_grow_l1(struct qcow2 *q, uint64_t size, img_error *err);

@@ -74,22 +74,36 @@ int qcow2_grow_l1(struct qcow2 *q, uint64_t size, img_error *err)
     return rc;
 }
 
-int qcow2_resize(struct imgi_node *node, uint64_t size, img_error *err)
+static int check_size(const struct qcow2 *q, uint64_t size, img_error *err)
 {
-    struct qcow2 *q = qcow2_of(node);
-    uint8_t bytes[8];
     int rc = qcow2_writable(q, err);
 
     if (rc < 0)
         return rc;
     if (size % QCOW2_SECTOR != 0)
         return imgi_fail(err, IMG_E_INVAL, "The new size must be a multiple of %u", QCOW2_SECTOR);
-    if (size < node->size)
+    if (size < q->node->size)
         return imgi_fail(err, IMG_E_UNSUPPORTED, "qcow2 images cannot be made smaller yet");
     if (q->header.version < 3 && q->header.snapshots > 0)
         return imgi_fail(err, IMG_E_UNSUPPORTED,
                          "Can't resize a version 2 image which has snapshots");
-    rc = qcow2_grow_l1(q, size, err);
+    return 0;
+}
+
+int qcow2_reach(struct imgi_node *node, uint64_t size, img_error *err)
+{
+    struct qcow2 *q = qcow2_of(node);
+    int rc = check_size(q, size, err);
+
+    return rc < 0 ? rc : qcow2_grow_l1(q, size, err);
+}
+
+int qcow2_resize(struct imgi_node *node, uint64_t size, img_error *err)
+{
+    struct qcow2 *q = qcow2_of(node);
+    uint8_t bytes[8];
+    int rc = qcow2_reach(node, size, err);
+
     if (rc < 0)
         return rc;
     imgi_put_be64(bytes, size);
