@@ -20,6 +20,7 @@ arch_tests =
 include $(srcdir)/tests/unit/local.mk
 include $(srcdir)/tests/cli/local.mk
 include $(srcdir)/tests/interop/local.mk
+include $(srcdir)/tests/crash/local.mk
 include $(srcdir)/tests/fault/local.mk
 include $(srcdir)/tests/malformed/local.mk
 include $(srcdir)/tests/example/local.mk

@@ -107,6 +107,36 @@ void imgi_fault_set(struct imgi_io *io, unsigned kinds, uint64_t nth, int os_err
 /* Whether the fault has been hit since it was set. */
 bool imgi_fault_hit(const struct imgi_io *io);
 
+/* What changed in a file of imgi_log_io, in the order in which it did. */
+enum imgi_log_kind {
+    IMGI_LOG_WRITE,
+    IMGI_LOG_ZERO,    /* became zeros, the file longer where the range ends past it */
+    IMGI_LOG_DISCARD, /* given back: the bytes may have become zeros */
+    IMGI_LOG_RESIZE,  /* to `offset` bytes */
+    IMGI_LOG_FLUSH    /* all of this file that stands before it is durable */
+};
+
+struct imgi_log_entry {
+    enum imgi_log_kind kind;
+    unsigned file;
+    uint64_t offset, length;
+    uint8_t *bytes; /* of a write; the log's */
+};
+
+struct imgi_log;
+
+/* An empty log, for any number of files. It outlives them. */
+int imgi_log_new(struct imgi_log **log, img_error *err);
+void imgi_log_free(struct imgi_log *log);
+/* Passes everything on to base, which it owns, and writes it down as a change of file `file`. */
+int imgi_log_io(struct imgi_io **io, struct imgi_log *log, unsigned file, struct imgi_io *base,
+                img_error *err);
+size_t imgi_log_count(struct imgi_log *log);
+/* The entries, valid until the next change of a file. */
+const struct imgi_log_entry *imgi_log_entries(const struct imgi_log *log);
+/* Do to io what the entry says. */
+int imgi_log_replay(const struct imgi_log_entry *entry, struct imgi_io *io, img_error *err);
+
 /* Reading past the end of the file is IMG_E_RANGE. */
 int imgi_io_read(struct imgi_io *io, void *buffer, size_t length, uint64_t offset, img_error *err);
 /* Writing past the end extends the file. */

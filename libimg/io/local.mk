@@ -9,6 +9,7 @@ libimgall_la_SOURCES += \
 	libimg/io/io.c \
 	libimg/io/io.h \
 	libimg/io/lock.c \
+	libimg/io/log.c \
 	libimg/io/mem.c \
 	libimg/io/sparse.c \
 	libimg/io/stage.c

@@ -15,6 +15,7 @@ unit_tests += tests/unit/test_io_direct
 unit_tests += tests/unit/test_io_fault
 unit_tests += tests/unit/test_io_file
 unit_tests += tests/unit/test_io_lock
+unit_tests += tests/unit/test_io_log
 unit_tests += tests/unit/test_io_mem
 unit_tests += tests/unit/test_io_sparse
 unit_tests += tests/unit/test_io_stage

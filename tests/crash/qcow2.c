@@ -1,0 +1,367 @@
+/*
+ * Machines that stop while a qcow2 image is being written. SPDX-License-Identifier: BSD-2-Clause
+ *
+ *     qcow2 [SEED]
+ *
+ * Each case makes an image, records what a sequence of operations does to its files, and stops the
+ * machine at every place of that record (cut.h). What is left must open, have no damage worse than
+ * lost space, and hold for every block what was flushed last or something that was written there
+ * later; and freeing the lost space must leave a clean image that holds the same.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "content.h"
+#include "cut.h"
+#include "disk.h"
+#include "internal.h"
+
+#define SIZE_MAXIMUM (4u << 20)
+#define IMAGE "image"
+#define BASE "base"
+
+/* Whether img_check mends qcow2 images. */
+static const bool repairs = false;
+
+/* An image that is written to. */
+struct shape {
+    const char *options;
+    uint64_t size;
+    uint64_t filled; /* bytes from 0 on that are there at the beginning */
+    uint64_t base;   /* size of the backing image; 0: none */
+};
+
+static const struct shape shapes[] = {
+    {"cluster_size=512", 256 << 10, 64 << 10, 0},
+    {"cluster_size=512,refcount_bits=64", 3 << 20, 1900 << 10, 0},
+    {"cluster_size=512,refcount_bits=1", 256 << 10, 32 << 10, 0},
+    {"cluster_size=4k,compat=0.10", 1 << 20, 100 << 10, 0},
+    {"cluster_size=4k,refcount_bits=8,compression_type=zstd", 1 << 20, 100 << 10, 0},
+    {"cluster_size=64k", 2 << 20, 300 << 10, 0},
+    {"cluster_size=2k", 512 << 10, 32 << 10, 200 << 10},
+    {"cluster_size=4k", 256 << 10, 32 << 10, 1 << 20},
+    {"cluster_size=4k,compat=0.10", 256 << 10, 32 << 10, 1 << 20},
+};
+
+struct recorder {
+    const struct shape *shape;
+    struct disk disk;
+    struct content content;
+    img_image *image;
+    uint64_t cluster, random;
+    uint8_t *buffer; /* SIZE_MAXIMUM bytes */
+    unsigned judged;
+};
+
+static void must(const char *what, int rc, const img_error *err)
+{
+    if (rc < 0)
+        give_up(what, err->message);
+}
+
+/* ------------------------------------------------------------- operations */
+
+static size_t log_now(const struct recorder *r)
+{
+    return imgi_log_count(r->disk.log);
+}
+
+static void begin(struct recorder *r)
+{
+    content_begin(&r->content, log_now(r));
+}
+
+static void end(struct recorder *r, bool durable)
+{
+    content_end(&r->content, log_now(r), durable);
+}
+
+/* A range of whole blocks, often of whole clusters. */
+static void choose(struct recorder *r, uint64_t *offset, uint64_t *length)
+{
+    uint64_t size = img_size(r->image), unit = CONTENT_BLOCK;
+
+    if (cut_random(&r->random, 2))
+        unit = r->cluster;
+    *offset = cut_random(&r->random, imgi_div_up(size, unit)) * unit;
+    *length = (1 + cut_random(&r->random, IMGI_MAX(3 * r->cluster / unit, 1))) * unit;
+    *length = IMGI_MIN(*length, size - *offset);
+}
+
+static void write_range(struct recorder *r)
+{
+    unsigned n = content_write(&r->content);
+    uint64_t offset, length;
+    img_error err;
+
+    choose(r, &offset, &length);
+    begin(r);
+    content_put(&r->content, offset, length, n);
+    content_fill(r->buffer, offset, (size_t)length, n);
+    must("write", img_write(r->image, offset, r->buffer, (size_t)length, &err), &err);
+    end(r, false);
+}
+
+static void write_compressed(struct recorder *r)
+{
+    unsigned n = content_write(&r->content);
+    uint64_t size = img_size(r->image);
+    uint64_t offset = cut_random(&r->random, imgi_div_up(size, r->cluster)) * r->cluster;
+    uint64_t length = IMGI_MIN(r->cluster * (1 + cut_random(&r->random, 3)), size - offset);
+    img_error err;
+
+    begin(r);
+    content_put(&r->content, offset, length, n);
+    content_fill(r->buffer, offset, (size_t)length, n);
+    must("compressed write",
+         img_write_compressed(r->image, offset, r->buffer, (size_t)length, &err), &err);
+    end(r, false);
+}
+
+static void zero_range(struct recorder *r, unsigned flags)
+{
+    uint64_t offset, length;
+    img_error err;
+
+    choose(r, &offset, &length);
+    begin(r);
+    content_put(&r->content, offset, length, 0);
+    must("zero", img_zero(r->image, offset, length, flags, &err), &err);
+    end(r, false);
+}
+
+static void discard_range(struct recorder *r)
+{
+    uint64_t offset, length;
+    img_error err;
+
+    choose(r, &offset, &length);
+    begin(r);
+    content_discard(&r->content, offset, length);
+    must("discard", img_discard(r->image, offset, length, &err), &err);
+    end(r, false);
+}
+
+static void flush(struct recorder *r)
+{
+    img_error err;
+
+    begin(r);
+    must("flush", img_flush(r->image, &err), &err);
+    end(r, true);
+}
+
+static void grow(struct recorder *r)
+{
+    uint64_t size = img_size(r->image) + CONTENT_BLOCK * (1 + cut_random(&r->random, 200));
+    img_error err;
+
+    if (size > SIZE_MAXIMUM)
+        return;
+    begin(r);
+    content_resize(&r->content, size);
+    must("resize", img_resize(r->image, size, &err), &err);
+    end(r, false);
+}
+
+static void one_operation(struct recorder *r)
+{
+    uint64_t choice = cut_random(&r->random, 20);
+
+    if (choice < 8)
+        write_range(r);
+    else if (choice < 11)
+        write_compressed(r);
+    else if (choice < 13)
+        zero_range(r, 0);
+    else if (choice < 15)
+        zero_range(r, IMG_ZERO_UNMAP);
+    else if (choice < 17)
+        discard_range(r);
+    else if (choice < 19)
+        flush(r);
+    else
+        grow(r);
+}
+
+/* --------------------------------------------------------------- recording */
+
+static void make_base(struct recorder *r)
+{
+    unsigned n = content_write(&r->content);
+    img_image *base;
+    img_error err;
+
+    must("create " BASE, img_create(&base, BASE, "raw", r->shape->base, NULL, NULL, &err), &err);
+    content_fill(r->buffer, 0, (size_t)r->shape->base, n);
+    must("write", img_write(base, 0, r->buffer, (size_t)r->shape->base, &err), &err);
+    must("close", img_close(base, &err), &err);
+    content_put(&r->content, 0, IMGI_MIN(r->shape->base, r->shape->size), n);
+}
+
+/* The files as they are before anything is recorded. */
+static void make_files(struct recorder *r)
+{
+    img_options *options = img_options_new();
+    img_error err;
+
+    if (!options)
+        give_up("options", "no memory");
+    must("options", img_options_parse(options, r->shape->options, &err), &err);
+    if (r->shape->base) {
+        make_base(r);
+        must("options", img_options_parse(options, "backing_file=" BASE ",backing_fmt=raw", &err),
+             &err);
+    }
+    must("create " IMAGE,
+         img_create(&r->image, IMAGE, "qcow2", r->shape->size, options, NULL, &err), &err);
+    r->cluster = img_cluster_size(r->image);
+    content_fill(r->buffer, 0, (size_t)r->shape->filled, content_write(&r->content));
+    content_put(&r->content, 0, r->shape->filled, r->content.writes);
+    must("write", img_write(r->image, 0, r->buffer, (size_t)r->shape->filled, &err), &err);
+    must("close", img_close(r->image, &err), &err);
+    img_options_free(options);
+    disk_load(&r->disk, IMAGE);
+    if (r->shape->base)
+        disk_load(&r->disk, BASE);
+}
+
+static void record(struct recorder *r, unsigned operations)
+{
+    const img_open_params params = {.format = "qcow2", .flags = IMG_OPEN_WRITE};
+    img_error err;
+
+    make_files(r);
+    disk_attach(&r->disk);
+    must("open", img_open(&r->image, IMAGE, &params, &err), &err);
+    for (unsigned i = 0; i < operations; i++)
+        one_operation(r);
+    begin(r);
+    must("close", img_close(r->image, &err), &err);
+    end(r, true);
+    disk_attach(NULL);
+}
+
+/* ----------------------------------------------------------------- judging */
+
+static void say_finding(void *opaque, const char *text)
+{
+    snprintf(opaque, 200, "%s", text);
+}
+
+/* No corruption, and no leak either unless they are allowed. */
+static const char *judge_check(img_job *job, img_image *image, bool leaks, char *text, size_t size)
+{
+    img_check_result result = {0};
+    char finding[200] = "";
+    img_error err;
+
+    if (img_check(job, image, say_finding, finding, &result, &err) < 0) {
+        snprintf(text, size, "the check failed: %s", err.message);
+        return text;
+    }
+    if (result.corruptions == 0 && result.check_errors == 0 && (leaks || result.leaks == 0))
+        return NULL;
+    snprintf(text, size,
+             "%" PRIu64 " corruptions, %" PRIu64 " leaks, %" PRIu64 " errors in the check: %s",
+             result.corruptions, result.leaks, result.check_errors, finding);
+    return text;
+}
+
+static const char *judge_image(struct recorder *r, size_t log, img_image *image, bool leaks,
+                               char *text, size_t size)
+{
+    const char *complaint = judge_check(NULL, image, leaks, text, size);
+
+    return complaint ? complaint : content_judge(&r->content, log, image, text, size);
+}
+
+/* Open what is left, repair it if flags allow writing, and look at it. */
+static const char *judge_open(struct recorder *r, size_t log, unsigned flags, bool leaks,
+                              char *text, size_t size)
+{
+    const img_open_params params = {.format = "qcow2", .flags = flags};
+    img_job *job = img_job_new();
+    const char *complaint = NULL;
+    img_image *image;
+    img_error err;
+
+    if (!job)
+        give_up("job", "no memory");
+    if (img_open(&image, IMAGE, &params, &err) < 0) {
+        snprintf(text, size, "cannot be opened: %s", err.message);
+        img_job_free(job);
+        return text;
+    }
+    if (flags & IMG_OPEN_WRITE) {
+        img_job_set_flags(job, IMG_JOB_REPAIR_LEAKS);
+        complaint = judge_check(job, image, true, text, size);
+    }
+    if (!complaint)
+        complaint = judge_image(r, log, image, leaks, text, size);
+    img_job_free(job);
+    if (img_close(image, &err) < 0 && !complaint) {
+        snprintf(text, size, "cannot be closed: %s", err.message);
+        complaint = text;
+    }
+    return complaint;
+}
+
+static const char *judge(void *opaque, size_t log, char *text, size_t size)
+{
+    struct recorder *r = opaque;
+    const char *complaint = judge_open(r, log, 0, true, text, size);
+
+    /* The repair of each would take too long. */
+    if (complaint || r->judged++ % 4 != 0 || !repairs)
+        return complaint;
+    complaint = judge_open(r, log, IMG_OPEN_WRITE | IMG_OPEN_CHECK, false, text, size);
+    return complaint ? complaint : judge_open(r, log, 0, false, text, size);
+}
+
+/* ------------------------------------------------------------------- cases */
+
+static void run_case(const struct shape *shape, uint64_t seed, struct cut_result *result)
+{
+    struct recorder r = {.shape = shape, .random = seed * 2 + 1};
+    struct cut_plan plan = {
+        .disk = &r.disk, .seed = seed, .choices = 6, .judge = judge, .opaque = &r};
+    size_t failed = result->failed, states = result->states;
+
+    r.buffer = malloc(SIZE_MAXIMUM);
+    if (!r.buffer)
+        give_up("buffer", "no memory");
+    disk_init(&r.disk);
+    content_init(&r.content, shape->size, SIZE_MAXIMUM);
+    record(&r, 24);
+    cut_everywhere(&plan, result);
+    printf("%s - %s%s, seed %" PRIu64 ": %zu changes, %zu states, %zu failed\n",
+           result->failed == failed ? "ok" : "not ok", shape->options,
+           shape->base ? ", overlay" : "", seed, log_now(&r), result->states - states,
+           result->failed - failed);
+    disk_clear(&r.disk);
+    content_clear(&r.content);
+    free(r.buffer);
+    unlink(IMAGE);
+    unlink(BASE);
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
+    char directory[] = "/tmp/img-crash.XXXXXX";
+    struct cut_result result = {0, 0};
+
+    if (!mkdtemp(directory) || chdir(directory) < 0)
+        return 99;
+    for (size_t i = 0; i < IMGI_COUNT(shapes); i++)
+        for (uint64_t n = 0; n < 8; n++)
+            run_case(&shapes[i], seed + n, &result);
+    if (chdir("/") == 0)
+        rmdir(directory);
+    printf("%zu states, %zu failed\n", result.states, result.failed);
+    return result.failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
