@@ -8,7 +8,7 @@
 struct args {
     struct open_args open;
     const char *filename, *size_text;
-    const char *preallocation;
+    enum img_preallocation preallocation;
     uint64_t amount; /* the number in size_text */
     char sign;       /* '+' or '-': relative to the size there is; 0: absolute */
     bool shrink;
@@ -16,7 +16,7 @@ struct args {
 
 static const struct cmd_option options[] = {
     OPTIONS_OPEN,
-    {OPT_PREALLOCATION, "preallocation", "MODE", "of the new space: off"},
+    {OPT_PREALLOCATION, "preallocation", "MODE", "of the new space: off, metadata, falloc or full"},
     {OPT_SHRINK, "shrink", NULL,
      "allow to make the image smaller, which loses what is past its end"},
     OPTION_QUIET,
@@ -29,10 +29,13 @@ static bool set_preallocation(struct cli *cli, struct args *args, const char *mo
 {
     static const char *const modes[] = {"off", "metadata", "falloc", "full"};
 
-    for (size_t n = 0; n < sizeof(modes) / sizeof(modes[0]); n++)
-        if (strcmp(mode, modes[n]) == 0)
-            args->preallocation = mode;
-    return args->preallocation || cli_fail(cli, "Invalid preallocation mode '%s'", mode);
+    for (size_t n = 0; n < sizeof(modes) / sizeof(modes[0]); n++) {
+        if (strcmp(mode, modes[n]) == 0) {
+            args->preallocation = (enum img_preallocation)n;
+            return true;
+        }
+    }
+    return cli_fail(cli, "Invalid preallocation mode '%s'", mode);
 }
 
 static bool take_option(struct cli *cli, void *opaque, int key, const char *value)
@@ -96,16 +99,16 @@ static bool new_size(struct cli *cli, const struct args *args, uint64_t old, uin
     *size = args->sign == 0 ? args->amount : down ? old - args->amount : old + args->amount;
     if ((down && args->amount >= old) || *size == 0 || (args->sign == '+' && *size > INT64_MAX))
         return cli_fail(cli, "New image size must be positive");
-    if (*size < old && !args->shrink)
-        return cli_fail(cli,
-                        "Use the --shrink option to perform a shrink operation. Shrinking an image "
-                        "will delete all data beyond the shrunken image's end. Before performing "
-                        "such an operation, make sure there is no important data there.");
-    if (!args->preallocation || strcmp(args->preallocation, "off") == 0)
-        return true;
-    if (*size <= old)
+    if (*size <= old && args->preallocation != IMG_PREALLOC_OFF)
         return cli_fail(cli, "Preallocation can only be used for growing images");
-    return cli_fail(cli, "Preallocation mode '%s' is not supported by resize", args->preallocation);
+    if (*size < old && !args->shrink) {
+        cli_fail(cli, "Use the --shrink option to perform a shrink operation.");
+        cli_warn(cli, "Shrinking an image will delete all data beyond the shrunken image's end. "
+                      "Before performing such an operation, make sure there is no important data "
+                      "there.");
+        return false;
+    }
+    return true;
 }
 
 static bool resize(struct cli *cli, const struct args *args, img_image *image)
@@ -117,10 +120,13 @@ static bool resize(struct cli *cli, const struct args *args, img_image *image)
     open_warn_guessed(cli, image);
     if (!new_size(cli, args, img_size(image), &size))
         return false;
-    rc = img_resize(image, size, &err);
-    if (rc == IMG_E_UNSUPPORTED)
+    rc = img_resize_preallocated(image, size, args->preallocation, &err);
+    if (rc == IMG_E_UNSUPPORTED && !strstr(err.message, "preallocation"))
         return cli_fail_code(cli, IMG_E_UNSUPPORTED, "Image format driver does not support resize");
-    return rc == 0 || cli_fail_error(cli, &err, "%s", args->filename);
+    /* A size or mode that will not do is no fault of the file. */
+    return rc == 0 ||
+           cli_fail_error(cli, &err, "%s",
+                          rc == IMG_E_INVAL || rc == IMG_E_UNSUPPORTED ? "" : args->filename);
 }
 
 static void report(const struct cli *cli, const struct args *args, uint64_t size)

@@ -93,10 +93,19 @@ static int raw_discard(struct imgi_node *node, uint64_t offset, uint64_t length,
     return imgi_io_discard(node->file, offset, length, err);
 }
 
-static int raw_resize(struct imgi_node *node, uint64_t size, img_error *err)
+static int raw_resize(struct imgi_node *node, uint64_t size, enum img_preallocation mode,
+                      img_error *err)
 {
-    int rc = imgi_io_resize(node->file, size, IMGI_PREALLOC_OFF, err);
+    static const enum imgi_prealloc modes[] = {
+        [IMG_PREALLOC_OFF] = IMGI_PREALLOC_OFF,
+        [IMG_PREALLOC_FALLOC] = IMGI_PREALLOC_FALLOC,
+        [IMG_PREALLOC_FULL] = IMGI_PREALLOC_FULL,
+    };
+    int rc;
 
+    if (mode == IMG_PREALLOC_METADATA)
+        return imgi_fail(err, IMG_E_UNSUPPORTED, "Unsupported preallocation mode: metadata");
+    rc = imgi_io_resize(node->file, size, modes[mode], err);
     if (rc == 0)
         node->size = imgi_align_up(size, SECTOR);
     return rc;

@@ -205,7 +205,12 @@ struct imgi_driver {
      * image on disk says that the space is there. NULL: it need not be done, or cannot.
      */
     int (*reach)(struct imgi_node *node, uint64_t size, img_error *err);
-    int (*resize)(struct imgi_node *node, uint64_t size, img_error *err);
+    /*
+     * Larger: what the backing image has in the new space, and what the cluster that the old end
+     * cuts has behind it, is the core's business. mode is IMG_PREALLOC_OFF unless the disk grows.
+     */
+    int (*resize)(struct imgi_node *node, uint64_t size, enum img_preallocation mode,
+                  img_error *err);
     /*
      * Give up all that the image holds of its disk, so that the backing image shows through. What
      * it held is in the backing image by then, on disk. NULL: cannot.

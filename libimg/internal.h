@@ -159,8 +159,8 @@ int imgi_check_change(const img_image *image, const char *what, uint64_t offset,
 int imgi_settle(img_image *image, img_error *err);
 
 /* The driver's resize; what a longer backing image has in the new space stays hidden. */
-int imgi_node_resize(struct imgi_node *node, uint64_t size, struct imgi_scratch *scratch,
-                     img_error *err);
+int imgi_node_resize(struct imgi_node *node, uint64_t size, enum img_preallocation mode,
+                     struct imgi_scratch *scratch, img_error *err);
 
 /*
  * Space for one packed cluster, its bytes, and the link to them. The caller has the guest's cluster

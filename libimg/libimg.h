@@ -298,8 +298,26 @@ IMG_API int img_discard(img_image *image, uint64_t offset, uint64_t length, img_
 /* When it returns, all that was written before it began survives a power cut. */
 IMG_API int img_flush(img_image *image, img_error *err);
 
-/* Set the size of the disk. New space reads as zeros. Shrinking loses what is past the end. */
+/*
+ * Set the size of the disk. New space reads as zeros. Shrinking loses what is past the end, for
+ * good: what is lost is gone also when the call fails half-way.
+ */
 IMG_API int img_resize(img_image *image, uint64_t size, img_error *err);
+
+/* What is set aside for the space that a disk gains. */
+enum img_preallocation {
+    IMG_PREALLOC_OFF,      /* nothing */
+    IMG_PREALLOC_METADATA, /* its place in the file, which has holes there */
+    IMG_PREALLOC_FALLOC,   /* likewise, and space from the filesystem */
+    IMG_PREALLOC_FULL      /* likewise, with zeros written */
+};
+
+/*
+ * As img_resize. IMG_E_UNSUPPORTED when the format does not know the mode, IMG_E_INVAL for a mode
+ * other than IMG_PREALLOC_OFF when the disk does not grow.
+ */
+IMG_API int img_resize_preallocated(img_image *image, uint64_t size, enum img_preallocation mode,
+                                    img_error *err);
 
 enum img_extent_flags {
     IMG_EXTENT_DATA = 1u << 0,    /* stored bytes */

@@ -110,19 +110,44 @@ int img_flush(img_image *image, img_error *err)
 }
 
 /*
- * Space that a larger disk exposes must not show what a longer backing image has there. The zeros
- * are on disk before anything there says that the disk is larger: a machine that stops in between
- * leaves the smaller disk.
+ * How far the space behind the disk's end may read as something else than zeros once the disk is
+ * larger: in the cluster that the end cuts, if the disk was larger before, and where a longer
+ * backing image shows through.
  */
-static int hide_backing(struct imgi_node *node, uint64_t size, struct imgi_scratch *scratch,
+static int find_gained(struct imgi_node *node, uint64_t size, uint64_t *end, img_error *err)
+{
+    uint64_t border = node->size;
+    struct imgi_extent extent;
+    int rc = 0;
+
+    *end = node->size;
+    if (node->cluster_size > 0)
+        border = IMGI_MIN(imgi_align_up(node->size, node->cluster_size), size);
+    if (border > node->size) {
+        rc = imgi_node_map(node, node->size, border - node->size, &extent, err);
+        if (rc == 0 && extent.kind != IMGI_ZERO && extent.kind != IMGI_ABSENT)
+            *end = border;
+    }
+    if (rc == 0 && node->backing && node->backing->size > node->size)
+        *end = IMGI_MAX(*end, IMGI_MIN(size, node->backing->size));
+    return rc;
+}
+
+/*
+ * Zeros there, on disk before anything there says that the disk is larger: a machine that stops in
+ * between leaves the smaller disk.
+ */
+static int clear_gained(struct imgi_node *node, uint64_t size, struct imgi_scratch *scratch,
                         img_error *err)
 {
     uint64_t old = node->size, end;
     int rc;
 
-    if (!node->backing || node->backing->size <= old || size <= old || !node->driver->reach)
+    if (size <= old || !node->driver->reach)
         return 0;
-    end = IMGI_MIN(size, node->backing->size);
+    rc = find_gained(node, size, &end, err);
+    if (rc < 0 || end == old)
+        return rc;
     pthread_mutex_lock(&node->lock);
     rc = node->driver->reach(node, size, err);
     pthread_mutex_unlock(&node->lock);
@@ -134,19 +159,21 @@ static int hide_backing(struct imgi_node *node, uint64_t size, struct imgi_scrat
     return rc < 0 ? rc : imgi_node_flush(node, err);
 }
 
-int imgi_node_resize(struct imgi_node *node, uint64_t size, struct imgi_scratch *scratch,
-                     img_error *err)
+int imgi_node_resize(struct imgi_node *node, uint64_t size, enum img_preallocation mode,
+                     struct imgi_scratch *scratch, img_error *err)
 {
     int rc = imgi_policy_limit(node->policy, IMG_LIMIT_VIRTUAL_SIZE, size, "virtual size", err);
 
     if (rc == 0 && !node->driver->resize)
         rc = imgi_fail(err, IMG_E_UNSUPPORTED, "Image format driver '%s' does not support resize",
                        node->driver->name);
+    if (rc == 0 && mode != IMG_PREALLOC_OFF && size <= node->size)
+        rc = imgi_fail(err, IMG_E_INVAL, "Preallocation can only be used for growing images");
     if (rc == 0)
-        rc = hide_backing(node, size, scratch, err);
+        rc = clear_gained(node, size, scratch, err);
     if (rc == 0) {
         pthread_mutex_lock(&node->lock);
-        rc = node->driver->resize(node, size, err);
+        rc = node->driver->resize(node, size, mode, err);
         pthread_mutex_unlock(&node->lock);
     }
     if (rc < 0)
@@ -154,7 +181,8 @@ int imgi_node_resize(struct imgi_node *node, uint64_t size, struct imgi_scratch 
     return rc;
 }
 
-int img_resize(img_image *image, uint64_t size, img_error *err)
+int img_resize_preallocated(img_image *image, uint64_t size, enum img_preallocation mode,
+                            img_error *err)
 {
     struct imgi_scratch *scratch;
     int rc = imgi_check_change(image, "resize", 0, 0, err);
@@ -164,9 +192,14 @@ int img_resize(img_image *image, uint64_t size, img_error *err)
     scratch = imgi_scratch_take(image, err);
     if (!scratch)
         return IMG_E_NOMEM;
-    rc = imgi_node_resize(image->top, size, scratch, err);
+    rc = imgi_node_resize(image->top, size, mode, scratch, err);
     imgi_scratch_give(image, scratch);
     if (rc == 0)
         rc = imgi_settle(image, err);
     return rc;
+}
+
+int img_resize(img_image *image, uint64_t size, img_error *err)
+{
+    return img_resize_preallocated(image, size, IMG_PREALLOC_OFF, err);
 }

@@ -84,55 +84,6 @@ static int make_tables(struct qcow2 *q, img_error *err)
     return rc;
 }
 
-/* Give every cluster of the disk its place. *end: where the last one ends in the file. */
-static int map_all(struct imgi_node *node, bool extend, uint64_t *end, img_error *err)
-{
-    uint64_t offset = 0;
-    int rc = 0;
-
-    while (rc == 0 && offset < node->size) {
-        struct imgi_alloc alloc = {.offset = offset, .length = node->size - offset};
-        uint64_t length;
-
-        rc = qcow2_reserve(node, &alloc, err);
-        if (rc < 0)
-            break;
-        length = imgi_align_up(alloc.length, node->cluster_size);
-        /* What lies there on a device is not zeros. */
-        if (extend)
-            rc = imgi_io_zero(node->file, alloc.host, length, true, err);
-        if (rc == 0)
-            rc = qcow2_link(node, &alloc, err);
-        offset += alloc.length;
-        *end = alloc.host + length;
-    }
-    return rc;
-}
-
-static int preallocate(struct qcow2 *q, const struct qcow2_options *options, img_error *err)
-{
-    struct imgi_node *node = q->node;
-    enum imgi_prealloc mode = IMGI_PREALLOC_OFF;
-    uint64_t end = 0, size = 0;
-    int rc = 0;
-
-    if (options->preallocation == QCOW2_PREALLOC_OFF || node->size == 0)
-        return 0;
-    if (options->preallocation == QCOW2_PREALLOC_METADATA)
-        return map_all(node, true, &end, err);
-    mode =
-        options->preallocation == QCOW2_PREALLOC_FULL ? IMGI_PREALLOC_FULL : IMGI_PREALLOC_FALLOC;
-    rc = qcow2_full_size(options, node->size, &size, err);
-    /* The whole file at once, so that the filesystem can find one place for it. */
-    if (rc == 0)
-        rc = imgi_io_resize(node->file, size, mode, err);
-    if (rc == 0)
-        rc = map_all(node, false, &end, err);
-    if (rc == 0 && end > size)
-        rc = imgi_io_resize(node->file, end, mode, err);
-    return rc;
-}
-
 static int write_header(struct qcow2 *q, img_error *err)
 {
     uint8_t *cluster = NULL;
@@ -162,7 +113,7 @@ static int make_image(struct qcow2 *q, struct imgi_node *node, const struct qcow
         return rc;
     node->size = q->header.size = size;
     node->cluster_size = q->cluster_size;
-    rc = preallocate(q, options, err);
+    rc = qcow2_preallocate(q, 0, options->preallocation, err);
     if (rc == 0)
         rc = qcow2_flush(node, err);
     if (rc == 0)

@@ -1,10 +1,12 @@
 /*
- * An image that holds nothing any more. SPDX-License-Identifier: BSD-2-Clause
+ * An image that holds nothing any more, or nothing from some address on.
+ * SPDX-License-Identifier: BSD-2-Clause
  *
  * After a commit the backing image has all that the overlay had. The L1 entries become 0, one after
  * the other, and what they led to is freed by the ordinary way: once the L1 table on disk has lost
  * them (frees.c). A crash in between leaves an overlay that still holds a part of what its backing
- * image holds too, and at worst lost space.
+ * image holds too, and at worst lost space. A disk that shrinks loses what is past its end in the
+ * same way.
  */
 #include "qcow2.h"
 
@@ -54,18 +56,57 @@ static int drop_table(struct qcow2 *q, uint64_t index, img_error *err)
     return rc;
 }
 
-int qcow2_make_empty(struct imgi_node *node, img_error *err)
+/* Entries of 0 for the clusters from `from` to the end of what their L2 table maps. */
+static int drop_entries(struct qcow2 *q, uint64_t from, img_error *err)
 {
-    struct qcow2 *q = qcow2_of(node);
-    int rc = qcow2_writable(q, err);
+    uint64_t index = qcow2_l2_index(q, from), base = from - (index << q->cluster_bits);
+    uint8_t *table;
+    int rc;
 
-    for (uint64_t i = 0; rc == 0 && i < q->l1.count; i++) {
+    if (q->l1.entries[qcow2_l1_index(q, from)] == 0)
+        return 0;
+    rc = qcow2_l2_own(q, from, &table, err);
+    if (rc == 0)
+        rc = check_table(q, table, base, err);
+    if (rc == 0)
+        qcow2_raw_dirty(q, table, index, qcow2_l2_entries(q) - index);
+    for (uint64_t i = index; rc == 0 && i < qcow2_l2_entries(q); i++) {
+        struct qcow2_entry entry;
+
+        rc = entry_of(q, table, base, i, &entry, err);
+        if (rc < 0)
+            break;
+        qcow2_raw_put(q, table, i, (struct qcow2_raw){0});
+        rc = qcow2_free_entry(q, &entry, true, err);
+    }
+    return rc;
+}
+
+int qcow2_drop_from(struct qcow2 *q, uint64_t from, img_error *err)
+{
+    uint64_t covered = UINT64_C(1) << (q->cluster_bits + q->l2_bits);
+    uint64_t first = imgi_div_up(from, covered);
+    int rc = 0;
+
+    if (from % covered != 0 && from / covered < q->l1.count)
+        rc = drop_entries(q, from, err);
+    for (uint64_t i = first; rc == 0 && i < q->l1.count; i++) {
         if (q->l1.entries[i] == 0)
             continue;
         rc = drop_table(q, i, err);
         if (rc == 0)
             rc = qcow2_frees_limit(q, err);
     }
+    return rc;
+}
+
+int qcow2_make_empty(struct imgi_node *node, img_error *err)
+{
+    struct qcow2 *q = qcow2_of(node);
+    int rc = qcow2_writable(q, err);
+
+    if (rc == 0)
+        rc = qcow2_drop_from(q, 0, err);
     if (rc == 0)
         rc = qcow2_flush(node, err);
     if (rc == 0)

@@ -22,6 +22,7 @@ libimgall_la_SOURCES += \
 	formats/qcow2/open.c \
 	formats/qcow2/options.c \
 	formats/qcow2/owned.c \
+	formats/qcow2/preallocate.c \
 	formats/qcow2/qcow2.h \
 	formats/qcow2/refcount.c \
 	formats/qcow2/reftable.c \

@@ -100,7 +100,7 @@ int qcow2_measure(const struct imgi_measure *measure, img_measure_result *result
         return rc;
     data = imgi_div_up(measure->size, cluster_size) << options.cluster_bits;
     result->required = result->fully_allocated;
-    if (options.preallocation >= QCOW2_PREALLOC_FALLOC || (options.backing && measure->has_source))
+    if (options.preallocation >= IMG_PREALLOC_FALLOC || (options.backing && measure->has_source))
         return 0;
     result->required -= data;
     rc = imgi_measure_data(measure, cluster_size, &data, err);

@@ -94,7 +94,7 @@ static int read_choices(const struct reader *reader, struct qcow2_options *resul
         return rc;
     result->version = version < 2 ? 3 : 2;
     result->compression = (enum qcow2_compression)compression;
-    result->preallocation = (enum qcow2_preallocation)preallocation;
+    result->preallocation = (enum img_preallocation)preallocation;
     return 0;
 }
 
@@ -147,7 +147,7 @@ static int check_combinations(const struct reader *reader, const struct qcow2_op
     if (imgi_options_bool(reader->options, reader->table, "data_file_raw") &&
         !text_of(reader, "data_file"))
         return imgi_fail(err, IMG_E_INVAL, "data-file-raw requires data-file");
-    if (options->backing && options->preallocation != QCOW2_PREALLOC_OFF && !options->extended_l2)
+    if (options->backing && options->preallocation != IMG_PREALLOC_OFF && !options->extended_l2)
         return imgi_fail(err, IMG_E_INVAL,
                          "Backing file and preallocation can only be used at the same time if "
                          "extended_l2 is on");

@@ -315,7 +315,8 @@ int qcow2_discard(struct imgi_node *node, uint64_t offset, uint64_t length, img_
 /* Pad the last compressed stream to a sector (compressed.c). */
 int qcow2_finish(struct imgi_node *node, img_error *err);
 int qcow2_reach(struct imgi_node *node, uint64_t size, img_error *err);
-int qcow2_resize(struct imgi_node *node, uint64_t size, img_error *err);
+int qcow2_resize(struct imgi_node *node, uint64_t size, enum img_preallocation mode,
+                 img_error *err);
 /* Make the L1 table large enough for a disk of size bytes. */
 int qcow2_grow_l1(struct qcow2 *q, uint64_t size, img_error *err);
 
@@ -323,6 +324,14 @@ int qcow2_grow_l1(struct qcow2 *q, uint64_t size, img_error *err);
 
 int qcow2_set_backing(struct imgi_node *node, const char *name, const char *format, img_error *err);
 
+/* preallocate.c: give the clusters from `from` to the disk's end places, which hold zeros. */
+int qcow2_preallocate(struct qcow2 *q, uint64_t from, enum img_preallocation mode, img_error *err);
+
+/*
+ * Drop all references from the guest's cluster at `from` on, beyond the disk's end too. In memory;
+ * the next flush takes it to disk.
+ */
+int qcow2_drop_from(struct qcow2 *q, uint64_t from, img_error *err);
 /* Drop all references to data: every guest byte is absent afterwards. */
 int qcow2_make_empty(struct imgi_node *node, img_error *err);
 /*
@@ -362,19 +371,12 @@ void qcow2_bitmaps_free(struct qcow2_bitmap_list *list);
 
 /* ----------------------------------------------------------------- options.c, measure.c, ... */
 
-enum qcow2_preallocation {
-    QCOW2_PREALLOC_OFF,
-    QCOW2_PREALLOC_METADATA,
-    QCOW2_PREALLOC_FALLOC,
-    QCOW2_PREALLOC_FULL
-};
-
 /* Create options, checked. */
 struct qcow2_options {
     uint32_t version;
     unsigned cluster_bits, refcount_order;
     enum qcow2_compression compression;
-    enum qcow2_preallocation preallocation;
+    enum img_preallocation preallocation;
     bool lazy_refcounts, extended_l2, backing;
 };
 extern const struct imgi_opt qcow2_create_options[];

@@ -1,8 +1,9 @@
 /*
- * A larger disk. SPDX-License-Identifier: BSD-2-Clause
+ * A larger or a smaller disk. SPDX-License-Identifier: BSD-2-Clause
  *
  * The L1 table grows first, into new clusters: refcounts, then the table, then one write to the
- * header that switches to it, then the old one is freed. The size in the header comes last.
+ * header that switches to it, then the old one is freed. It stays as it is when the disk shrinks:
+ * entries that nobody needs are 0. The size in the header comes last in both cases.
  */
 #include <inttypes.h>
 
@@ -82,11 +83,9 @@ static int check_size(const struct qcow2 *q, uint64_t size, img_error *err)
         return rc;
     if (size % QCOW2_SECTOR != 0)
         return imgi_fail(err, IMG_E_INVAL, "The new size must be a multiple of %u", QCOW2_SECTOR);
-    if (size < q->node->size)
-        return imgi_fail(err, IMG_E_UNSUPPORTED, "qcow2 images cannot be made smaller yet");
+    /* Its snapshots have no size of their own: they would change with the disk's. */
     if (q->header.version < 3 && q->header.snapshots > 0)
-        return imgi_fail(err, IMG_E_UNSUPPORTED,
-                         "Can't resize a version 2 image which has snapshots");
+        return imgi_fail(err, IMG_E_INVAL, "Can't resize a v2 image which has snapshots");
     return 0;
 }
 
@@ -98,19 +97,92 @@ int qcow2_reach(struct imgi_node *node, uint64_t size, img_error *err)
     return rc < 0 ? rc : qcow2_grow_l1(q, size, err);
 }
 
-int qcow2_resize(struct imgi_node *node, uint64_t size, img_error *err)
+static int write_size(struct qcow2 *q, uint64_t size, img_error *err)
 {
-    struct qcow2 *q = qcow2_of(node);
     uint8_t bytes[8];
-    int rc = qcow2_reach(node, size, err);
+    int rc;
 
-    if (rc < 0)
-        return rc;
     imgi_put_be64(bytes, size);
     rc = qcow2_header_update(q, QCOW2_AT_SIZE, bytes, sizeof(bytes), err);
     if (rc < 0)
         return rc;
     q->header.size = size;
-    node->size = size;
+    q->node->size = size;
     return 0;
+}
+
+/*
+ * Where the clusters begin that a larger disk gains: with the one that the old end cuts, unless it
+ * has something to say already.
+ */
+static int first_gained(struct qcow2 *q, uint64_t old, uint64_t *from, img_error *err)
+{
+    struct imgi_extent extent = {0};
+    int rc = 0;
+
+    *from = imgi_align_up(old, q->cluster_size);
+    if (*from == old || q->header.backing_name)
+        return 0;
+    rc = qcow2_map(q->node, old - 1, 1, &extent, err);
+    if (rc == 0 && extent.kind == IMGI_ABSENT)
+        *from = imgi_align_down(old, q->cluster_size);
+    return rc;
+}
+
+/* The new clusters get their places, which are on disk before the header says that they exist. */
+static int preallocate(struct qcow2 *q, uint64_t size, enum img_preallocation mode, img_error *err)
+{
+    uint64_t old = q->node->size, from = 0;
+    int rc = first_gained(q, old, &from, err);
+
+    if (rc < 0)
+        return rc;
+    q->node->size = size;
+    rc = qcow2_preallocate(q, from, mode, err);
+    q->node->size = old;
+    if (rc == 0)
+        rc = qcow2_flush(q->node, err);
+    if (rc == 0)
+        rc = imgi_io_flush(q->node->file, err);
+    return rc;
+}
+
+static int grow(struct qcow2 *q, uint64_t size, enum img_preallocation mode, img_error *err)
+{
+    int rc = qcow2_grow_l1(q, size, err);
+
+    if (rc == 0 && mode != IMG_PREALLOC_OFF)
+        rc = preallocate(q, size, mode, err);
+    if (rc == 0)
+        rc = write_size(q, size, err);
+    return rc;
+}
+
+/*
+ * What is past the new end goes first: were the size to change first, a crash would leave entries
+ * there that come back when the disk grows again.
+ */
+static int shrink(struct qcow2 *q, uint64_t size, img_error *err)
+{
+    int rc = qcow2_drop_from(q, imgi_align_up(size, q->cluster_size), err);
+
+    if (rc == 0)
+        rc = qcow2_flush(q->node, err);
+    if (rc == 0)
+        rc = imgi_io_flush(q->node->file, err);
+    if (rc == 0)
+        rc = qcow2_trim(q, err);
+    if (rc == 0)
+        rc = write_size(q, size, err);
+    return rc;
+}
+
+int qcow2_resize(struct imgi_node *node, uint64_t size, enum img_preallocation mode, img_error *err)
+{
+    struct qcow2 *q = qcow2_of(node);
+    int rc = check_size(q, size, err);
+
+    if (rc < 0)
+        return rc;
+    return size < node->size ? shrink(q, size, err) : grow(q, size, mode, err);
 }

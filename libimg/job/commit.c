@@ -101,7 +101,7 @@ static int grow(struct imgi_node *base, uint64_t size, img_error *err)
     int rc = 0;
 
     if (base->size < size)
-        rc = imgi_node_resize(base, size, &scratch, err);
+        rc = imgi_node_resize(base, size, IMG_PREALLOC_OFF, &scratch, err);
     imgi_scratch_clear(&scratch);
     return rc;
 }

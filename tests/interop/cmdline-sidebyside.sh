@@ -452,6 +452,15 @@ same_err resize -f raw data.raw -100M
 same_err resize -f raw missing.raw 1M
 same_err resize -f raw --preallocation=nonsense data.raw 7M
 same_err resize -f raw --shrink --preallocation=full data.raw 1M
+same_err resize -f raw --preallocation=full data.raw 1M
+same_err resize -f raw --preallocation=metadata data.raw 70M
+same_err resize data.qcow2 1000001
+same_err resize data.qcow2 1M
+same_err resize --shrink data.qcow2 0
+same_err resize --shrink data.qcow2 1M
+same_err resize --preallocation=metadata data.qcow2 2M
+same check data.qcow2
+same_err resize v2.qcow2 +1M
 same resize -f raw data.raw 1M
 same resize data.raw 7M
 same info data.raw

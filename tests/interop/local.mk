@@ -22,6 +22,7 @@ interop_tests += tests/interop/random-qcow2.sh
 interop_tests += tests/interop/random-vmdk.sh
 interop_tests += tests/interop/commit.sh
 interop_tests += tests/interop/rebase.sh
+interop_tests += tests/interop/resize.sh
 interop_tests += tests/interop/io-lines.sh
 interop_tests += tests/interop/dd-bench.sh
 interop_tests += tests/interop/fixtures.sh

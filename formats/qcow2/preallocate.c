@@ -1,0 +1,58 @@
+/*
+ * A place in the file for every cluster, before anything is written.
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * The clusters are data clusters that hold zeros. They get their places as written clusters do,
+ * in ascending order, so that the file grows by long runs, a system call each.
+ */
+#include "qcow2.h"
+
+static enum imgi_prealloc file_mode(enum img_preallocation mode)
+{
+    switch (mode) {
+    case IMG_PREALLOC_FALLOC:
+        return IMGI_PREALLOC_FALLOC;
+    case IMG_PREALLOC_FULL:
+        return IMGI_PREALLOC_FULL;
+    default:
+        return IMGI_PREALLOC_OFF;
+    }
+}
+
+/*
+ * Zeros at length bytes from host on, and space in the filesystem as the mode wants it. What the
+ * file has there already (freed clusters; all of a device) holds anything.
+ */
+static int fill(struct imgi_io *io, uint64_t host, uint64_t length, enum img_preallocation mode,
+                img_error *err)
+{
+    uint64_t end = host + length, size;
+    int rc = imgi_io_size(io, &size, err);
+
+    if (rc == 0 && host < size)
+        rc = imgi_io_zero(io, host, IMGI_MIN(size, end) - host, mode == IMG_PREALLOC_METADATA, err);
+    if (rc == 0 && end > size)
+        rc = imgi_io_resize(io, end, file_mode(mode), err);
+    return rc;
+}
+
+int qcow2_preallocate(struct qcow2 *q, uint64_t from, enum img_preallocation mode, img_error *err)
+{
+    struct imgi_node *node = q->node;
+    int rc = 0;
+
+    while (rc == 0 && mode != IMG_PREALLOC_OFF && from < node->size) {
+        struct imgi_alloc alloc = {.offset = from, .length = node->size - from};
+
+        rc = qcow2_reserve(node, &alloc, err);
+        if (rc < 0)
+            break;
+        rc = fill(node->file, alloc.host, imgi_align_up(alloc.length, q->cluster_size), mode, err);
+        if (rc == 0)
+            rc = qcow2_link(node, &alloc, err);
+        if (rc < 0)
+            qcow2_cancel(node, &alloc);
+        from += alloc.length;
+    }
+    return rc;
+}
