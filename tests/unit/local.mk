@@ -4,6 +4,7 @@ unit_tests += tests/unit/test_cache
 unit_tests += tests/unit/test_chain_jobs
 unit_tests += tests/unit/test_checked
 unit_tests += tests/unit/test_codec
+unit_tests += tests/unit/test_concurrent
 unit_tests += tests/unit/test_crypto_cipher
 unit_tests += tests/unit/test_crypto_digest
 unit_tests += tests/unit/test_crypto_interop
