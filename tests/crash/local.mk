@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: BSD-2-Clause
 
-check_PROGRAMS += tests/crash/qcow2
-TESTS += tests/crash/qcow2
-tests_crash_qcow2_SOURCES = \
+check_PROGRAMS += tests/crash/qcow2 tests/crash/chain
+TESTS += tests/crash/qcow2 tests/crash/chain
+crash_sources = \
 	tests/crash/content.c tests/crash/content.h \
 	tests/crash/cut.c tests/crash/cut.h \
 	tests/crash/disk.c tests/crash/disk.h \
-	tests/crash/qcow2.c
+	tests/crash/judge.c tests/crash/judge.h
 # Images name their files themselves: what they open by name is looked for on the test's disk.
-tests_crash_qcow2_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=imgi_file_open
+crash_ldflags = $(AM_LDFLAGS) -Wl,--wrap=imgi_file_open
+tests_crash_qcow2_SOURCES = $(crash_sources) tests/crash/qcow2.c
+tests_crash_qcow2_LDFLAGS = $(crash_ldflags)
+tests_crash_chain_SOURCES = $(crash_sources) tests/crash/chain.c
+tests_crash_chain_LDFLAGS = $(crash_ldflags)

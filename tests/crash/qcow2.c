@@ -18,6 +18,7 @@
 #include "cut.h"
 #include "disk.h"
 #include "internal.h"
+#include "judge.h"
 
 #define SIZE_MAXIMUM (4u << 20)
 #define IMAGE "image"
@@ -245,81 +246,13 @@ static void record(struct recorder *r, unsigned operations)
     disk_attach(NULL);
 }
 
-/* ----------------------------------------------------------------- judging */
-
-static void say_finding(void *opaque, const char *text)
-{
-    snprintf(opaque, 200, "%s", text);
-}
-
-/* No corruption, and no leak either unless they are allowed. */
-static const char *judge_check(img_job *job, img_image *image, bool leaks, char *text, size_t size)
-{
-    img_check_result result = {0};
-    char finding[200] = "";
-    img_error err;
-
-    if (img_check(job, image, say_finding, finding, &result, &err) < 0) {
-        snprintf(text, size, "the check failed: %s", err.message);
-        return text;
-    }
-    if (result.corruptions == 0 && result.check_errors == 0 && (leaks || result.leaks == 0))
-        return NULL;
-    snprintf(text, size,
-             "%" PRIu64 " corruptions, %" PRIu64 " leaks, %" PRIu64 " errors in the check: %s",
-             result.corruptions, result.leaks, result.check_errors, finding);
-    return text;
-}
-
-static const char *judge_image(struct recorder *r, size_t log, img_image *image, bool leaks,
-                               char *text, size_t size)
-{
-    const char *complaint = judge_check(NULL, image, leaks, text, size);
-
-    return complaint ? complaint : content_judge(&r->content, log, image, text, size);
-}
-
-/* Open what is left, repair it if flags allow writing, and look at it. */
-static const char *judge_open(struct recorder *r, size_t log, unsigned flags, bool leaks,
-                              char *text, size_t size)
-{
-    const img_open_params params = {.format = "qcow2", .flags = flags};
-    img_job *job = img_job_new();
-    const char *complaint = NULL;
-    img_image *image;
-    img_error err;
-
-    if (!job)
-        give_up("job", "no memory");
-    if (img_open(&image, IMAGE, &params, &err) < 0) {
-        snprintf(text, size, "cannot be opened: %s", err.message);
-        img_job_free(job);
-        return text;
-    }
-    if (flags & IMG_OPEN_WRITE) {
-        img_job_set_flags(job, IMG_JOB_REPAIR_LEAKS);
-        complaint = judge_check(job, image, true, text, size);
-    }
-    if (!complaint)
-        complaint = judge_image(r, log, image, leaks, text, size);
-    img_job_free(job);
-    if (img_close(image, &err) < 0 && !complaint) {
-        snprintf(text, size, "cannot be closed: %s", err.message);
-        complaint = text;
-    }
-    return complaint;
-}
-
 static const char *judge(void *opaque, size_t log, char *text, size_t size)
 {
     struct recorder *r = opaque;
-    const char *complaint = judge_open(r, log, 0, true, text, size);
-
     /* The repair of each would take too long. */
-    if (complaint || r->judged++ % 4 != 0 || !repairs)
-        return complaint;
-    complaint = judge_open(r, log, IMG_OPEN_WRITE | IMG_OPEN_CHECK, false, text, size);
-    return complaint ? complaint : judge_open(r, log, 0, false, text, size);
+    bool repair = repairs && r->judged++ % 4 == 0;
+
+    return judge_file(IMAGE, &r->content, log, repair, text, size);
 }
 
 /* ------------------------------------------------------------------- cases */

@@ -1,0 +1,19 @@
+/*
+ * Whether an image that a stopped machine left behind is sound.
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+#ifndef JUDGE_H
+#define JUDGE_H
+
+#include "content.h"
+
+/*
+ * The qcow2 image of that name must open, have no damage worse than lost space (a dirty one: none
+ * that a repair does not mend) and hold what `content` allows when the log ends before entry `log`
+ * (NULL: anything). repair: freeing what is lost must leave an image without fault that holds the
+ * same. Returns NULL, or what is wrong, in text.
+ */
+const char *judge_file(const char *name, const struct content *content, size_t log, bool repair,
+                       char *text, size_t size);
+
+#endif
