@@ -73,17 +73,20 @@ void content_put(struct content *content, uint64_t offset, uint64_t length, unsi
         last(content)->sets[i] = SET(n);
 }
 
-void content_discard(struct content *content, uint64_t offset, uint64_t length)
+void content_may(struct content *content, uint64_t offset, uint64_t length, unsigned n)
 {
     for (uint64_t i = offset / CONTENT_BLOCK; i < (offset + length) / CONTENT_BLOCK; i++)
-        last(content)->sets[i] |= SET(0);
+        last(content)->sets[i] |= SET(n);
 }
 
 void content_resize(struct content *content, uint64_t size)
 {
-    last(content)->size = size;
-    for (uint64_t i = size / CONTENT_BLOCK; i < content->blocks; i++)
-        last(content)->sets[i] = SET(0);
+    struct content_step *step = last(content);
+    uint64_t from = step->size < size ? step->size : size;
+
+    step->size = size;
+    for (uint64_t i = from / CONTENT_BLOCK; i < content->blocks; i++)
+        step->sets[i] = SET(0);
 }
 
 void content_revert(struct content *content, unsigned step)

@@ -43,9 +43,9 @@ unsigned content_write(struct content *content);
 /* ---- of the last step ---- */
 /* A range of whole blocks holds write n (0: zeros). */
 void content_put(struct content *content, uint64_t offset, uint64_t length, unsigned n);
-/* It holds zeros or what it did. */
-void content_discard(struct content *content, uint64_t offset, uint64_t length);
-/* The disk has another size; what is behind its end is zeros. */
+/* It holds write n (0: zeros) or what it did. */
+void content_may(struct content *content, uint64_t offset, uint64_t length, unsigned n);
+/* The disk has another size; what it gained, and what is behind its end, is zeros. */
 void content_resize(struct content *content, uint64_t size);
 /* The disk holds what it did after that step. */
 void content_revert(struct content *content, unsigned step);

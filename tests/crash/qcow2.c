@@ -23,6 +23,7 @@
 #define SIZE_MAXIMUM (4u << 20)
 #define IMAGE "image"
 #define BASE "base"
+#define BASE_WRITE 1u /* the number of what the base holds */
 
 /* Whether img_check mends qcow2 images. */
 static const bool repairs = false;
@@ -141,7 +142,7 @@ static void discard_range(struct recorder *r)
 
     choose(r, &offset, &length);
     begin(r);
-    content_discard(&r->content, offset, length);
+    content_may(&r->content, offset, length, 0);
     must("discard", img_discard(r->image, offset, length, &err), &err);
     end(r, false);
 }
@@ -155,16 +156,26 @@ static void flush(struct recorder *r)
     end(r, true);
 }
 
-static void grow(struct recorder *r)
+/* Larger by a few blocks, or smaller. */
+static void resize(struct recorder *r)
 {
-    uint64_t size = img_size(r->image) + CONTENT_BLOCK * (1 + cut_random(&r->random, 200));
+    static const enum img_preallocation modes[] = {IMG_PREALLOC_OFF, IMG_PREALLOC_METADATA,
+                                                   IMG_PREALLOC_FALLOC, IMG_PREALLOC_FULL};
+    uint64_t old = img_size(r->image), size;
+    enum img_preallocation mode = IMG_PREALLOC_OFF;
     img_error err;
 
-    if (size > SIZE_MAXIMUM)
-        return;
+    size = old + CONTENT_BLOCK * (1 + cut_random(&r->random, 200));
+    if (size > SIZE_MAXIMUM || cut_random(&r->random, 2))
+        size = CONTENT_BLOCK * (1 + cut_random(&r->random, old / CONTENT_BLOCK));
+    else if (r->shape->base == 0)
+        mode = modes[cut_random(&r->random, IMGI_COUNT(modes))];
     begin(r);
     content_resize(&r->content, size);
-    must("resize", img_resize(r->image, size, &err), &err);
+    /* What is given up shows the backing image until the smaller size is on disk. */
+    if (size < IMGI_MIN(r->shape->base, old))
+        content_may(&r->content, size, IMGI_MIN(r->shape->base, old) - size, BASE_WRITE);
+    must("resize", img_resize_preallocated(r->image, size, mode, &err), &err);
     end(r, false);
 }
 
@@ -180,12 +191,12 @@ static void one_operation(struct recorder *r)
         zero_range(r, 0);
     else if (choice < 15)
         zero_range(r, IMG_ZERO_UNMAP);
-    else if (choice < 17)
+    else if (choice < 16)
         discard_range(r);
-    else if (choice < 19)
+    else if (choice < 18)
         flush(r);
     else
-        grow(r);
+        resize(r);
 }
 
 /* --------------------------------------------------------------- recording */
@@ -197,6 +208,8 @@ static void make_base(struct recorder *r)
     img_error err;
 
     must("create " BASE, img_create(&base, BASE, "raw", r->shape->base, NULL, NULL, &err), &err);
+    if (n != BASE_WRITE)
+        give_up(BASE, "is not the first to be written");
     content_fill(r->buffer, 0, (size_t)r->shape->base, n);
     must("write", img_write(base, 0, r->buffer, (size_t)r->shape->base, &err), &err);
     must("close", img_close(base, &err), &err);
