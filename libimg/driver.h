@@ -62,15 +62,20 @@ struct imgi_extent {
 /*
  * Space for guest bytes that are about to be written. The core asks for whole clusters (the last
  * may end at the disk's end); the driver may shorten length, to one cluster at least, so that the
- * space is one run. The core fills the parts of the run that are not being written with what they
- * read as before.
+ * space is one run.
+ *
+ * from..to are the guest's bytes; behind offset + length they are another reservation's. Around
+ * them fill_from..fill_to, which the core sets to the whole clusters and the driver may narrow, is
+ * stored too, with what it read as before.
  */
 struct imgi_alloc {
     uint64_t offset, length; /* guest bytes */
-    uint64_t packed;         /* bytes of the stored form of exactly one cluster, or 0: plain */
-    struct imgi_io *io;      /* set by the driver */
-    uint64_t host;           /* set by the driver */
-    uint64_t cookie[2];      /* the driver's own, from reserve to link or cancel */
+    uint64_t from, to;
+    uint64_t fill_from, fill_to;
+    uint64_t packed;    /* bytes of the stored form of exactly one cluster, or 0: plain */
+    struct imgi_io *io; /* set by the driver */
+    uint64_t host;      /* set by the driver */
+    uint64_t cookie[2]; /* the driver's own, from reserve to link or cancel */
 };
 
 /* ------------------------------------------------------------------ nodes */
@@ -93,8 +98,10 @@ struct imgi_node {
     uint64_t size;         /* of the disk */
     uint32_t cluster_size; /* guest bytes that are mapped and packed as one; a power of two; 0: none
                               (identity) */
-    char *backing_name;    /* malloc'd, or NULL; the core frees both */
-    char *backing_format;  /* malloc'd, or NULL: not said */
+    uint32_t grain; /* guest bytes that are present, absent or zero as one, where that is a part of
+                       a cluster; a power of two; 0: a cluster */
+    char *backing_name;           /* malloc'd, or NULL; the core frees both */
+    char *backing_format;         /* malloc'd, or NULL: not said */
     struct imgi_pack_params pack; /* codec IMGI_CODEC_NONE: cannot store compressed */
     bool pack_only;  /* every write must be packed, in ascending order, each cluster once */
     bool reads_zero; /* what was never written reads as zeros (and not as the file's old content) */
@@ -180,8 +187,9 @@ struct imgi_driver {
     int (*link)(struct imgi_node *node, const struct imgi_alloc *alloc, img_error *err);
     void (*cancel)(struct imgi_node *node, const struct imgi_alloc *alloc);
     /*
-     * The range (whole clusters; the last may end at the disk's end) must read as zeros.
-     * IMG_E_UNSUPPORTED: the core writes zeros instead. unmap: the space may go.
+     * The range (whole clusters, or whole grains of one cluster; the last may end at the disk's
+     * end) must read as zeros. IMG_E_UNSUPPORTED: the core writes zeros instead. unmap: the space
+     * may go.
      */
     int (*zero)(struct imgi_node *node, uint64_t offset, uint64_t length, bool unmap,
                 img_error *err);

@@ -182,6 +182,11 @@ int imgi_node_map(struct imgi_node *node, uint64_t offset, uint64_t length,
 /* Whether the node's clusters have no address of their own: guest bytes lie where the file has
  * them. */
 bool imgi_node_is_identity(const struct imgi_node *node);
+/* Guest bytes that are present, absent or zero as one. */
+static inline uint32_t imgi_node_grain(const struct imgi_node *node)
+{
+    return node->grain ? node->grain : node->cluster_size;
+}
 
 /* ------------------------------------------------------------------ extents (extent.c) */
 

@@ -30,6 +30,7 @@ libimgall_la_SOURCES += \
 	libimg/size.c \
 	libimg/version.c \
 	libimg/write.c \
+	libimg/zero.c \
 	libimg/job/behind.c \
 	libimg/job/behind.h \
 	libimg/job/check.c \

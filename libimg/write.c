@@ -13,15 +13,13 @@
 /* The most that one reservation covers, so that a huge write holds no huge range. */
 #define CHUNK (2u << 20)
 
-/* Zeros to write where a format has no other way to say it. */
-#define ZEROS_SIZE (64u << 10)
-static const uint8_t zeros[ZEROS_SIZE];
-
 int imgi_node_reserve(struct imgi_node *node, struct imgi_alloc *alloc, img_error *err)
 {
     uint64_t wanted = alloc->length;
     int rc;
 
+    alloc->fill_from = alloc->offset;
+    alloc->fill_to = alloc->offset + imgi_align_up(wanted, IMGI_MAX(node->cluster_size, 1u));
     pthread_mutex_lock(&node->lock);
     rc = node->driver->reserve(node, alloc, err);
     pthread_mutex_unlock(&node->lock);
@@ -29,6 +27,10 @@ int imgi_node_reserve(struct imgi_node *node, struct imgi_alloc *alloc, img_erro
         rc = imgi_fail(err, IMG_E_INTERNAL, "%s: a reservation of %llu bytes answers %llu",
                        node->driver->name, (unsigned long long)wanted,
                        (unsigned long long)alloc->length);
+    if (rc == 0)
+        alloc->fill_to = IMGI_MIN(
+            alloc->fill_to,
+            alloc->offset + imgi_align_up(alloc->length, IMGI_MAX(node->cluster_size, 1u)));
     return rc;
 }
 
@@ -64,7 +66,11 @@ int imgi_node_pack(const struct imgi_node *node, struct imgi_packer *packer, uin
 int imgi_node_write_packed(struct imgi_node *node, uint64_t offset, uint64_t length,
                            const void *packed, size_t packed_length, img_error *err)
 {
-    struct imgi_alloc alloc = {.offset = offset, .length = length, .packed = packed_length};
+    struct imgi_alloc alloc = {.offset = offset,
+                               .length = length,
+                               .from = offset,
+                               .to = offset + length,
+                               .packed = packed_length};
     int rc = imgi_node_reserve(node, &alloc, err);
 
     if (rc < 0)
@@ -77,78 +83,44 @@ int imgi_node_write_packed(struct imgi_node *node, uint64_t offset, uint64_t len
     return rc;
 }
 
-/*
- * The first and last clusters of a reservation, as they must be stored: old content
- * with the guest's bytes laid over it. Clusters between them come straight from the
- * guest's buffer.
- */
-struct edges {
-    uint8_t *first, *last; /* a cluster each, or NULL: written whole */
-};
-
-static int read_edge(struct imgi_node *node, uint64_t cluster, uint8_t **edge,
+/* What was at from..to before, to be stored around the guest's bytes. NULL when that is nothing. */
+static int read_edge(struct imgi_node *node, uint64_t from, uint64_t to, uint8_t **edge,
                      struct imgi_scratch *scratch, img_error *err)
 {
-    size_t length = (size_t)IMGI_MIN(node->cluster_size, node->size - cluster);
+    size_t present = from < node->size ? (size_t)(IMGI_MIN(to, node->size) - from) : 0;
 
-    *edge = calloc(1, node->cluster_size);
+    if (from >= to)
+        return 0;
+    *edge = malloc((size_t)(to - from));
     if (!*edge)
         return imgi_fail_nomem(err, "a cluster");
-    return imgi_node_read_held(node, cluster, *edge, length, scratch, err);
+    memset(*edge + present, 0, (size_t)(to - from) - present);
+    return present ? imgi_node_read_held(node, from, *edge, present, scratch, err) : 0;
 }
 
-/* Fill *edges for a write of offset..end into the clusters start..stop. */
-static int fill_edges(struct imgi_node *node, const struct imgi_alloc *alloc, uint64_t offset,
-                      uint64_t end, const uint8_t *buffer, struct edges *edges,
-                      struct imgi_scratch *scratch, img_error *err)
-{
-    uint64_t size = node->cluster_size;
-    uint64_t stop = imgi_align_up(alloc->offset + alloc->length, size);
-    uint64_t last = stop - size;
-    int rc = 0;
-
-    if (offset > alloc->offset || (last == alloc->offset && end < stop)) {
-        rc = read_edge(node, alloc->offset, &edges->first, scratch, err);
-        if (rc == 0)
-            memcpy(edges->first + (offset - alloc->offset), buffer,
-                   (size_t)(IMGI_MIN(end, alloc->offset + size) - offset));
-    }
-    if (rc == 0 && last != alloc->offset && end < stop) {
-        rc = read_edge(node, last, &edges->last, scratch, err);
-        if (rc == 0)
-            memcpy(edges->last, buffer + (last - offset), (size_t)(end - last));
-    }
-    return rc;
-}
-
+/* Write the guest's bytes offset..end, and what must be stored around them, to their new place. */
 static int store(struct imgi_node *node, const struct imgi_alloc *alloc, uint64_t offset,
                  uint64_t end, const uint8_t *buffer, struct imgi_scratch *scratch, img_error *err)
 {
-    struct edges edges = {NULL, NULL};
-    size_t size = node->cluster_size;
-    uint64_t stop = imgi_align_up(alloc->offset + alloc->length, size);
+    uint8_t *head = NULL, *tail = NULL;
     struct iovec iov[3];
-    uint64_t from = alloc->offset, to = stop;
     int count = 0, rc;
 
-    rc = fill_edges(node, alloc, offset, end, buffer, &edges, scratch, err);
+    rc = read_edge(node, alloc->fill_from, offset, &head, scratch, err);
+    if (rc == 0)
+        rc = read_edge(node, end, alloc->fill_to, &tail, scratch, err);
     if (rc < 0)
         goto out;
-    if (edges.first) {
-        iov[count++] = (struct iovec){edges.first, size};
-        from += size;
-    }
-    if (edges.last)
-        to -= size;
-    if (to > from)
-        iov[count++] =
-            (struct iovec){(void *)(uintptr_t)(buffer + (from - offset)), (size_t)(to - from)};
-    if (edges.last)
-        iov[count++] = (struct iovec){edges.last, size};
-    rc = imgi_io_writev(alloc->io, iov, count, alloc->host, err);
+    if (head)
+        iov[count++] = (struct iovec){head, (size_t)(offset - alloc->fill_from)};
+    iov[count++] = (struct iovec){(void *)(uintptr_t)buffer, (size_t)(end - offset)};
+    if (tail)
+        iov[count++] = (struct iovec){tail, (size_t)(alloc->fill_to - end)};
+    rc = imgi_io_writev(alloc->io, iov, count, alloc->host + (alloc->fill_from - alloc->offset),
+                        err);
 out:
-    free(edges.first);
-    free(edges.last);
+    free(head);
+    free(tail);
     return rc;
 }
 
@@ -158,7 +130,8 @@ static int write_new(struct imgi_node *node, uint64_t offset, const uint8_t *buf
 {
     uint64_t start = imgi_align_down(offset, node->cluster_size);
     uint64_t stop = IMGI_MIN(imgi_align_up(offset + length, node->cluster_size), node->size);
-    struct imgi_alloc alloc = {.offset = start, .length = stop - start};
+    struct imgi_alloc alloc = {
+        .offset = start, .length = stop - start, .from = offset, .to = offset + length};
     uint64_t end;
     int rc = imgi_node_reserve(node, &alloc, err);
 
@@ -346,105 +319,6 @@ int imgi_node_write(struct imgi_node *node, uint64_t offset, const void *data, s
         buffer += chunk;
         length -= (size_t)chunk;
     }
-    if (rc < 0)
-        imgi_error_image(err, node->name);
-    return rc;
-}
-
-static int write_zeros(struct imgi_node *node, uint64_t offset, uint64_t length,
-                       struct imgi_scratch *scratch, img_error *err)
-{
-    int rc = 0;
-
-    while (rc == 0 && length > 0) {
-        size_t step = (size_t)IMGI_MIN(length, sizeof(zeros));
-
-        rc = imgi_node_write(node, offset, zeros, step, scratch, err);
-        offset += step;
-        length -= step;
-    }
-    return rc;
-}
-
-/* The part of a range that consists of whole clusters; the disk's end counts as a border. */
-static void whole_clusters(const struct imgi_node *node, uint64_t offset, uint64_t length,
-                           uint64_t *start, uint64_t *end)
-{
-    uint64_t unit = node->cluster_size ? node->cluster_size : 1;
-
-    *start = imgi_align_up(offset, unit);
-    *end = offset + length;
-    if (*end != node->size)
-        *end = imgi_align_down(*end, unit);
-    if (*end < *start)
-        *end = *start;
-}
-
-typedef int cluster_fn(struct imgi_node *node, uint64_t start, uint64_t end, bool unmap,
-                       img_error *err);
-
-static int driver_zero(struct imgi_node *node, uint64_t start, uint64_t end, bool unmap,
-                       img_error *err)
-{
-    return node->driver->zero(node, start, end - start, unmap, err);
-}
-
-static int driver_discard(struct imgi_node *node, uint64_t start, uint64_t end, bool unmap,
-                          img_error *err)
-{
-    (void)unmap;
-    return node->driver->discard(node, start, end - start, err);
-}
-
-/* Call a driver's function with the range for itself. */
-static int with_range(struct imgi_node *node, cluster_fn *fn, uint64_t start, uint64_t end,
-                      bool unmap, img_error *err)
-{
-    struct imgi_range range;
-    int rc;
-
-    if (node->ranges)
-        imgi_ranges_take(node->ranges, &range, start, end, true);
-    pthread_mutex_lock(&node->lock);
-    rc = fn(node, start, end, unmap, err);
-    pthread_mutex_unlock(&node->lock);
-    if (node->ranges)
-        imgi_ranges_release(node->ranges, &range);
-    return rc;
-}
-
-int imgi_node_zero(struct imgi_node *node, uint64_t offset, uint64_t length, bool unmap,
-                   struct imgi_scratch *scratch, img_error *err)
-{
-    uint64_t start, end;
-    img_error failure;
-    int rc = IMG_E_UNSUPPORTED;
-
-    whole_clusters(node, offset, length, &start, &end);
-    if (end > start && node->driver->zero)
-        rc = with_range(node, driver_zero, start, end, unmap, &failure);
-    if (rc == IMG_E_UNSUPPORTED)
-        return write_zeros(node, offset, length, scratch, err);
-    if (rc < 0 && err)
-        *err = failure;
-    if (rc == 0)
-        rc = write_zeros(node, offset, start - offset, scratch, err);
-    if (rc == 0)
-        rc = write_zeros(node, end, offset + length - end, scratch, err);
-    if (rc < 0)
-        imgi_error_image(err, node->name);
-    return rc;
-}
-
-int imgi_node_discard(struct imgi_node *node, uint64_t offset, uint64_t length, img_error *err)
-{
-    uint64_t start, end;
-    int rc;
-
-    whole_clusters(node, offset, length, &start, &end);
-    if (end == start || !node->driver->discard)
-        return 0;
-    rc = with_range(node, driver_discard, start, end, false, err);
     if (rc < 0)
         imgi_error_image(err, node->name);
     return rc;

@@ -48,6 +48,8 @@ static int make_header(struct qcow2_header *header, const struct imgi_create *cr
     };
     if (options->compression != QCOW2_COMPRESSION_DEFLATE)
         header->incompatible |= QCOW2_INCOMPAT_COMPRESSION;
+    if (options->extended_l2)
+        header->incompatible |= QCOW2_INCOMPAT_EXTENDED_L2;
     if (create->backing_name && *create->backing_name) {
         if (strlen(create->backing_name) > QCOW2_BACKING_NAME_MAX)
             return imgi_fail(err, IMG_E_INVAL, "Backing file name too long");

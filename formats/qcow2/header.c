@@ -125,6 +125,16 @@ int qcow2_header_check(const struct qcow2_header *header, img_error *err)
     return 0;
 }
 
+/* A subcluster has a sector at least ("Extended L2 Entries"). */
+static int check_subclusters(const struct qcow2_header *header, img_error *err)
+{
+    uint32_t size = (1u << header->cluster_bits) / QCOW2_SUBCLUSTERS;
+
+    if (header->incompatible & QCOW2_INCOMPAT_EXTENDED_L2 && size < QCOW2_SECTOR)
+        return imgi_fail(err, IMG_E_UNSUPPORTED, "Unsupported subcluster size: %" PRIu32, size);
+    return 0;
+}
+
 /* What can be judged only once it is known that no unknown feature changes its meaning. */
 static int check_deeply(const struct qcow2_header *header, img_error *err)
 {
@@ -134,6 +144,8 @@ static int check_deeply(const struct qcow2_header *header, img_error *err)
     if (unknown)
         return qcow2_refuse_features(header, unknown, err);
     rc = check_compression(header, err);
+    if (rc == 0)
+        rc = check_subclusters(header, err);
     if (rc == 0)
         rc = check_tables(header, err);
     return rc;

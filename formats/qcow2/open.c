@@ -111,8 +111,6 @@ static int refuse_unsupported(const struct imgi_node *node, const struct qcow2_h
 
     if (header->incompatible & QCOW2_INCOMPAT_DATA_FILE)
         what = "an external data file";
-    else if (header->incompatible & QCOW2_INCOMPAT_EXTENDED_L2)
-        what = "extended L2 entries";
     else if (header->crypt_method != QCOW2_CRYPT_NONE && !(node->flags & IMG_OPEN_CHECK))
         what = "encryption";
     if (what)
@@ -297,6 +295,7 @@ static int qcow2_open(struct imgi_node *node, img_error *err)
         return rc;
     node->size = header->size;
     node->cluster_size = q->cluster_size;
+    node->grain = 1u << q->subcluster_bits;
     node->pack.codec =
         header->compression == QCOW2_COMPRESSION_ZSTD ? IMGI_CODEC_ZSTD : IMGI_CODEC_DEFLATE;
     /* QEMU inflates with a window of 4 KiB, and so may whoever reads piecewise. */

@@ -186,8 +186,6 @@ int qcow2_options_refuse(const img_options *options, const struct imgi_opt *tabl
             imgi_options_string(options, table, table[i].name))
             what = "encryption";
     }
-    if (imgi_options_bool(options, table, "extended_l2"))
-        what = "extended L2 entries";
     if (imgi_options_string(options, table, "data_file"))
         what = "an external data file";
     return what ? imgi_fail(err, IMG_E_UNSUPPORTED, "an image with %s cannot be created", what) : 0;

@@ -193,10 +193,15 @@ enum imgi_kind qcow2_entry_kind(const struct qcow2_entry *entry, unsigned subclu
 /* How many subclusters from that one on are of its kind. */
 unsigned qcow2_entry_run(const struct qcow2 *q, const struct qcow2_entry *entry,
                          unsigned subcluster);
+/* The bits of subclusters first..last. */
+static inline uint32_t qcow2_subcluster_range(unsigned first, unsigned last)
+{
+    return UINT32_MAX >> (31 - (last - first)) << first;
+}
 /* The bits of all subclusters of a cluster. */
 static inline uint32_t qcow2_subcluster_mask(const struct qcow2 *q)
 {
-    return q->subclusters == 32 ? UINT32_MAX : (UINT32_C(1) << q->subclusters) - 1;
+    return qcow2_subcluster_range(0, q->subclusters - 1);
 }
 /* Which subcluster of its cluster a guest address lies in. */
 static inline unsigned qcow2_subcluster(const struct qcow2 *q, uint64_t guest)

@@ -21,22 +21,42 @@ static int entry_at(const struct qcow2 *q, const uint8_t *table, uint64_t guest,
                               guest + (i << q->cluster_bits), entry, err);
 }
 
+/* The subclusters of the i-th cluster of a reservation that from..to touches. */
+static uint32_t touched(const struct qcow2 *q, const struct imgi_alloc *alloc, uint64_t i,
+                        uint64_t from, uint64_t to)
+{
+    uint64_t start = alloc->offset + (i << q->cluster_bits), end = start + q->cluster_size;
+
+    from = IMGI_MAX(from, start);
+    to = IMGI_MIN(to, end);
+    if (from >= to)
+        return 0;
+    return qcow2_subcluster_range((unsigned)((from - start) >> q->subcluster_bits),
+                                  (unsigned)((to - 1 - start) >> q->subcluster_bits));
+}
+
 /*
- * How many clusters in a row are zero clusters with space of their own, one behind the other: it is
- * theirs to be written ("QCOW_OFLAG_ZERO" with an offset).
+ * Whether a cluster has space of its own that the guest's bytes may go to: a zero cluster that kept
+ * its own ("QCOW_OFLAG_ZERO" with an offset), or one with subclusters that hold nothing yet.
  */
-static int kept_run(const struct qcow2 *q, const uint8_t *table, uint64_t guest, uint64_t max,
-                    uint64_t *host, uint64_t *count, img_error *err)
+static bool has_room(const struct qcow2 *q, const struct qcow2_entry *entry, uint32_t subclusters)
+{
+    return entry->copied && !(entry->data & subclusters) &&
+           qcow2_owned_find(&q->owned, entry->host >> q->cluster_bits) == QCOW2_OWNER_NONE;
+}
+
+/* How many clusters in a row have room, one behind the other in the file. */
+static int kept_run(const struct qcow2 *q, const uint8_t *table, const struct imgi_alloc *alloc,
+                    uint64_t max, uint64_t *host, uint64_t *count, img_error *err)
 {
     struct qcow2_entry entry;
 
     for (*count = 0; *count < max; ++*count) {
-        int rc = entry_at(q, table, guest, *count, &entry, err);
+        int rc = entry_at(q, table, alloc->offset, *count, &entry, err);
 
         if (rc < 0)
             return rc;
-        if (!entry.zeros || !entry.copied ||
-            qcow2_owned_find(&q->owned, entry.host >> q->cluster_bits) != QCOW2_OWNER_NONE)
+        if (!has_room(q, &entry, touched(q, alloc, *count, alloc->from, alloc->to)))
             break;
         if (*count == 0)
             *host = entry.host;
@@ -46,20 +66,54 @@ static int kept_run(const struct qcow2 *q, const uint8_t *table, uint64_t guest,
     return 0;
 }
 
-/* How many clusters in a row, none of which has kept space, can be replaced. */
-static int fresh_run(const struct qcow2 *q, const uint8_t *table, uint64_t guest, uint64_t max,
-                     uint64_t *count, img_error *err)
+/* How many clusters in a row, none of which but the first has room, can be replaced. */
+static int fresh_run(const struct qcow2 *q, const uint8_t *table, const struct imgi_alloc *alloc,
+                     uint64_t max, uint64_t *count, img_error *err)
 {
     struct qcow2_entry entry;
 
     for (*count = 0; *count < max; ++*count) {
-        int rc = entry_at(q, table, guest, *count, &entry, err);
+        int rc = entry_at(q, table, alloc->offset, *count, &entry, err);
 
         if (rc < 0)
             return rc;
-        if (entry.zeros && entry.copied && *count > 0)
+        if (*count > 0 && has_room(q, &entry, touched(q, alloc, *count, alloc->from, alloc->to)))
             break;
     }
+    return 0;
+}
+
+/*
+ * What must be stored around the guest's bytes: the rest of the subclusters that they touch, and in
+ * a cluster that is replaced all else that has data. Only the first and the last can have any.
+ */
+static int narrow_fill(const struct qcow2 *q, const uint8_t *table, struct imgi_alloc *alloc,
+                       uint64_t count, img_error *err)
+{
+    uint64_t end = alloc->offset + (count << q->cluster_bits);
+    unsigned bits = q->subcluster_bits;
+    struct qcow2_entry first, last;
+    int rc;
+
+    alloc->fill_from = imgi_align_down(alloc->from, UINT64_C(1) << bits);
+    alloc->fill_to = IMGI_MIN(imgi_align_up(alloc->to, UINT64_C(1) << bits), end);
+    if (alloc->cookie[0] == KEPT || alloc->from == alloc->to)
+        return 0;
+    rc = entry_at(q, table, alloc->offset, 0, &first, err);
+    if (rc == 0)
+        rc = entry_at(q, table, alloc->offset, count - 1, &last, err);
+    if (rc < 0)
+        return rc;
+    if (first.packed)
+        alloc->fill_from = alloc->offset;
+    else if (first.data)
+        alloc->fill_from = IMGI_MIN(alloc->fill_from,
+                                    alloc->offset + ((uint64_t)__builtin_ctz(first.data) << bits));
+    if (last.packed)
+        alloc->fill_to = end;
+    else if (last.data)
+        alloc->fill_to = IMGI_MAX(
+            alloc->fill_to, end - q->cluster_size + ((uint64_t)(imgi_log2(last.data) + 1) << bits));
     return 0;
 }
 
@@ -69,20 +123,21 @@ static int reserve_plain(struct qcow2 *q, const uint8_t *table, struct imgi_allo
     uint64_t guest = alloc->offset;
     uint64_t wanted = qcow2_clusters(q, IMGI_MIN(alloc->length, qcow2_l2_rest(q, guest)));
     uint64_t count, cluster;
-    int rc = kept_run(q, table, guest, wanted, &alloc->host, &count, err);
+    int rc = kept_run(q, table, alloc, wanted, &alloc->host, &count, err);
 
     alloc->cookie[0] = KEPT;
     if (rc == 0 && count == 0) {
         alloc->cookie[0] = FRESH;
-        rc = fresh_run(q, table, guest, wanted, &wanted, err);
+        rc = fresh_run(q, table, alloc, wanted, &wanted, err);
         if (rc == 0)
             rc = qcow2_alloc(q, wanted, false, &cluster, &count, err);
         if (rc == 0)
             alloc->host = cluster << q->cluster_bits;
     }
-    if (rc == 0)
-        alloc->length = IMGI_MIN(alloc->length, count << q->cluster_bits);
-    return rc;
+    if (rc < 0)
+        return rc;
+    alloc->length = IMGI_MIN(alloc->length, count << q->cluster_bits);
+    return narrow_fill(q, table, alloc, count, err);
 }
 
 static int reserve_packed(struct qcow2 *q, const uint8_t *table, struct imgi_alloc *alloc,
@@ -119,16 +174,22 @@ int qcow2_reserve(struct imgi_node *node, struct imgi_alloc *alloc, img_error *e
                          : reserve_plain(q, table, alloc, err);
 }
 
-/* The L2 entry of the i-th cluster of a reservation. */
-static struct qcow2_raw new_entry(const struct qcow2 *q, const struct imgi_alloc *alloc, uint64_t i)
+/*
+ * The L2 entry of the i-th cluster of a reservation. What was filled is data; in space that was
+ * there before, or that nothing was written to, the other subclusters are what they were.
+ */
+static struct qcow2_raw new_entry(const struct qcow2 *q, const struct imgi_alloc *alloc, uint64_t i,
+                                  const struct qcow2_entry *old)
 {
+    uint32_t filled = touched(q, alloc, i, alloc->fill_from, alloc->fill_to);
     struct qcow2_entry entry = {.packed = alloc->packed != 0,
                                 .host = alloc->host + (i << q->cluster_bits),
                                 .length = alloc->packed};
 
     if (!entry.packed) {
         entry.space = entry.copied = true;
-        entry.data = qcow2_subcluster_mask(q);
+        entry.data = old->data | filled;
+        entry.zeros = old->zeros & ~filled;
     }
     return qcow2_entry_encode(q, &entry);
 }
@@ -150,7 +211,7 @@ int qcow2_link(struct imgi_node *node, const struct imgi_alloc *alloc, img_error
         struct qcow2_entry old;
 
         entry_at(q, table, alloc->offset, i, &old, NULL);
-        qcow2_raw_put(q, table, first + i, new_entry(q, alloc, i));
+        qcow2_raw_put(q, table, first + i, new_entry(q, alloc, i, &old));
         if (alloc->cookie[0] == FRESH)
             qcow2_free_entry(q, &old, false, NULL);
     }

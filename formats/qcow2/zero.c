@@ -7,9 +7,10 @@
  */
 #include "qcow2.h"
 
-/* What is to become of each cluster of a range. */
+/* What is to become of each cluster of a range. subclusters: those that the range covers. */
 struct change {
-    void (*entry)(const struct qcow2 *q, const struct change *change, struct qcow2_entry *entry);
+    int (*entry)(const struct qcow2 *q, const struct change *change, uint32_t subclusters,
+                 struct qcow2_entry *entry, img_error *err);
     bool unmap;   /* zero: give up the space */
     bool discard; /* return what is freed to the host */
 };
@@ -19,24 +20,65 @@ static bool has_backing(const struct qcow2 *q)
     return q->header.backing_name != NULL;
 }
 
-static void zero_entry(const struct qcow2 *q, const struct change *change,
-                       struct qcow2_entry *entry)
+static int zero_entry(const struct qcow2 *q, const struct change *change, uint32_t subclusters,
+                      struct qcow2_entry *entry, img_error *err)
 {
-    if (change->unmap || !entry->space)
+    bool whole = subclusters == qcow2_subcluster_mask(q);
+
+    if (entry->packed && !whole)
+        return imgi_fail(err, IMG_E_UNSUPPORTED, "a compressed cluster has no subclusters");
+    if (whole && (change->unmap || !entry->space))
         *entry = (struct qcow2_entry){0};
-    entry->data = 0;
-    entry->zeros = qcow2_subcluster_mask(q);
+    entry->data &= ~subclusters;
+    entry->zeros |= subclusters;
+    return 0;
 }
 
-static void discard_entry(const struct qcow2 *q, const struct change *change,
-                          struct qcow2_entry *entry)
+/* Always of whole clusters. */
+static int discard_entry(const struct qcow2 *q, const struct change *change, uint32_t subclusters,
+                         struct qcow2_entry *entry, img_error *err)
 {
     bool absent = !entry->packed && !entry->space && !entry->zeros;
 
     (void)change;
+    (void)err;
     *entry = (struct qcow2_entry){0};
     if (q->header.version >= 3 && (!absent || has_backing(q)))
-        entry->zeros = qcow2_subcluster_mask(q);
+        entry->zeros = subclusters;
+    return 0;
+}
+
+/* The subclusters of the cluster at `at` up to `end`; the disk's end is the cluster's. */
+static uint32_t subclusters_to(const struct qcow2 *q, uint64_t at, uint64_t end)
+{
+    uint64_t start = imgi_align_down(at, q->cluster_size);
+    unsigned last = q->subclusters - 1;
+
+    if (end < start + q->cluster_size && end != q->node->size)
+        last = qcow2_subcluster(q, end - 1);
+    return qcow2_subcluster_range(qcow2_subcluster(q, at), last);
+}
+
+/* Change one cluster's entry, from `at` on. */
+static int change_cluster(struct qcow2 *q, uint8_t *table, uint64_t at, uint64_t end,
+                          const struct change *change, img_error *err)
+{
+    uint64_t index = qcow2_l2_index(q, at);
+    struct qcow2_raw raw = qcow2_raw_get(q, table, index), next;
+    struct qcow2_entry old, entry;
+    int rc = qcow2_entry_decode(q, raw, at, &old, err);
+
+    entry = old;
+    if (rc == 0)
+        rc = change->entry(q, change, subclusters_to(q, at, end), &entry, err);
+    if (rc < 0)
+        return rc;
+    next = qcow2_entry_encode(q, &entry);
+    if (next.cluster == raw.cluster && next.bitmap == raw.bitmap)
+        return 0;
+    qcow2_raw_put(q, table, index, next);
+    qcow2_raw_dirty(q, table, index, 1);
+    return entry.space ? 0 : qcow2_free_entry(q, &old, change->discard, err);
 }
 
 /* Change the entries of one L2 table for at..end. */
@@ -46,31 +88,17 @@ static int change_table(struct qcow2 *q, uint64_t at, uint64_t end, const struct
     uint8_t *table;
     int rc = qcow2_l2_own(q, at, &table, err);
 
-    for (; rc == 0 && at < end; at += q->cluster_size) {
-        uint64_t index = qcow2_l2_index(q, at);
-        struct qcow2_raw raw = qcow2_raw_get(q, table, index), next;
-        struct qcow2_entry old, entry;
-
-        rc = qcow2_entry_decode(q, raw, at, &old, err);
-        if (rc < 0)
-            break;
-        entry = old;
-        change->entry(q, change, &entry);
-        next = qcow2_entry_encode(q, &entry);
-        if (next.cluster == raw.cluster && next.bitmap == raw.bitmap)
-            continue;
-        qcow2_raw_put(q, table, index, next);
-        qcow2_raw_dirty(q, table, index, 1);
-        if (!entry.space)
-            rc = qcow2_free_entry(q, &old, change->discard, err);
+    while (rc == 0 && at < end) {
+        rc = change_cluster(q, table, at, end, change, err);
+        at = imgi_align_down(at, q->cluster_size) + q->cluster_size;
     }
     return rc;
 }
 
 /*
- * Change a range of whole clusters. Where a whole L2 table is missing and nothing lies below,
- * it reads as zeros already and goes on doing so: tables that say no more than that would
- * only take up space.
+ * Change a range of whole clusters, or of subclusters of one. Where a whole L2 table is missing and
+ * nothing lies below, it reads as zeros already and goes on doing so: tables that say no more than
+ * that would only take up space.
  */
 static int change_range(struct qcow2 *q, uint64_t offset, uint64_t length,
                         const struct change *change, img_error *err)

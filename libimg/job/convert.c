@@ -62,7 +62,8 @@ static struct piece *pieces_new(const struct convert *convert, size_t count, img
 {
     struct piece *pieces = calloc(count, sizeof(*pieces));
     size_t units = convert->piece / convert->unit;
-    size_t places = IMGI_MAX(convert->piece / SECTOR, SHARE_CLUSTERS);
+    /* A shared piece may begin and end inside a cluster. */
+    size_t places = IMGI_MAX(convert->piece / SECTOR, SHARE_CLUSTERS + 1);
     bool failed = !pieces;
 
     for (size_t i = 0; !failed && i < count; i++) {
@@ -157,7 +158,7 @@ static int set_up(struct convert *convert, img_image *target, img_error *err)
                          (unsigned long long)convert->total, (unsigned long long)node->size);
     if (pack && node->pack.codec == IMGI_CODEC_NONE)
         return imgi_fail(err, IMG_E_UNSUPPORTED, "Compression not supported for this file format");
-    convert->unit = IMGI_MAX(node->cluster_size, UNIT_MIN);
+    convert->unit = IMGI_MAX(imgi_node_grain(node), UNIT_MIN);
     if (pack)
         convert->unit = node->cluster_size;
     convert->piece = IMGI_MAX(PIECE_BYTES, convert->unit);

@@ -169,7 +169,8 @@ static void place(struct piece *piece, const struct segment *segment, uint64_t d
 }
 
 /*
- * Space for the bytes from `done` on of a segment; *length says for how many of them there is.
+ * Space for the bytes from `done` on of a segment; *length says for how many of them there is. A
+ * segment consists of whole grains, so nothing needs to be filled in around it.
  * Reserve and link in one go: the order is safe for a target that nobody can open before it is
  * complete.
  */
@@ -178,8 +179,13 @@ static int place_new(struct convert *convert, struct piece *piece, const struct 
 {
     struct imgi_node *target = convert->target;
     bool packed = segment->kind == SEGMENT_PACKED;
-    struct imgi_alloc alloc = {.offset = segment->offset + done,
-                               .length = *length,
+    uint64_t from = segment->offset + done, to = from + *length;
+    uint64_t start = imgi_align_down(from, target->cluster_size);
+    uint64_t stop = IMGI_MIN(imgi_align_up(to, target->cluster_size), target->size);
+    struct imgi_alloc alloc = {.offset = start,
+                               .length = stop - start,
+                               .from = from,
+                               .to = to,
                                .packed = packed ? segment->stored : 0};
     int rc = imgi_node_reserve(target, &alloc, err);
 
@@ -187,9 +193,9 @@ static int place_new(struct convert *convert, struct piece *piece, const struct 
         rc = imgi_node_link(target, &alloc, err);
     if (rc < 0)
         return rc;
-    *length = alloc.length;
-    place(piece, segment, done, alloc.io, alloc.host,
-          packed ? segment->stored : imgi_align_up(alloc.length, target->cluster_size));
+    *length = IMGI_MIN(to, start + alloc.length) - from;
+    place(piece, segment, done, alloc.io, alloc.host + (packed ? 0 : from - start),
+          packed ? segment->stored : imgi_align_up(*length, imgi_node_grain(target)));
     return 0;
 }
 

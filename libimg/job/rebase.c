@@ -40,12 +40,18 @@ static bool same_place(const struct imgi_layer_run *a, const struct imgi_layer_r
            id[1] == other[1];
 }
 
+/* What differs is kept in units of this size: only whole clusters can be compressed. */
+static uint64_t unit_of(const struct rebase *rebase)
+{
+    return rebase->compress ? rebase->top->cluster_size : imgi_node_grain(rebase->top);
+}
+
 /* Only clusters that the overlay does not have matter, and those only that may read differently. */
 static int look(void *context, uint64_t offset, uint64_t *length, enum imgi_walk_action *action,
                 img_error *err)
 {
     const struct rebase *rebase = context;
-    uint32_t unit = rebase->top->cluster_size;
+    uint64_t unit = unit_of(rebase);
     struct imgi_layer_run old, new;
     struct imgi_extent extent;
     uint64_t run;
@@ -128,7 +134,7 @@ static int keep_differences(const struct rebase *rebase, struct imgi_walk_thread
     int rc = 0;
 
     while (rc == 0 && at < length) {
-        uint64_t unit = rebase->top->cluster_size;
+        uint64_t unit = unit_of(rebase);
         uint64_t step = IMGI_MIN(length - at, unit - (offset + at) % unit);
         enum verdict verdict = judge(old + at, new + at, (size_t)step);
 

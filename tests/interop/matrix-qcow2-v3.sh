@@ -11,6 +11,11 @@ for cluster in 512 4096 65536 2097152; do
     row qcow2 cluster_size=$cluster "" $cluster
 done
 row qcow2 lazy_refcounts=on "" 65536
+for cluster in 16384 2097152; do
+    row qcow2 extended_l2=on,cluster_size=$cluster "" $cluster
+    row qcow2 extended_l2=on,cluster_size=$cluster -c $cluster
+done
+row qcow2 extended_l2=on,preallocation=metadata "" 65536
 backing=
 for preallocation in metadata falloc full; do
     row qcow2 preallocation=$preallocation "" 65536

@@ -11,7 +11,13 @@ for options in "" compat=0.10 cluster_size=512 cluster_size=2M refcount_bits=1 r
     random_rounds qcow2 "$options" "$QEMU_IMG" "$IMG"
     random_rounds qcow2 "$options" "$IMG" "$QEMU_IMG"
 done
+for options in extended_l2=on extended_l2=on,cluster_size=16k,refcount_bits=1; do
+    random_rounds qcow2 "$options" "$QEMU_IMG" "$IMG"
+    random_compressed qcow2 "$options"
+done
 random_backed qcow2 cluster_size=4k
+random_backed qcow2 extended_l2=on
+random_backed qcow2 extended_l2=on,preallocation=metadata
 random_backed qcow2 compat=0.10
 random_compressed qcow2 cluster_size=4k
 random_compressed qcow2 compression_type=zstd

@@ -89,14 +89,17 @@ static void verify(struct model *m)
     assert_memory_equal(m->scratch, m->content, m->size);
 }
 
-/* A random range, often of whole clusters. */
+/* A random range, often of whole clusters or subclusters. */
 static void choose(struct model *m, uint64_t *offset, uint64_t *length)
 {
+    uint64_t choice = random_below(m, 4);
+    uint64_t unit = choice == 0 ? imgi_node_grain(m->image->top) : m->cluster;
+
     *offset = random_below(m, m->size);
-    *length = 1 + random_below(m, IMGI_MIN(m->size - *offset, 9 * m->cluster));
-    if (random_below(m, 2)) {
-        *offset = imgi_align_down(*offset, m->cluster);
-        *length = IMGI_MIN(imgi_align_up(*length, m->cluster), m->size - *offset);
+    *length = 1 + random_below(m, IMGI_MIN(m->size - *offset, 9 * unit));
+    if (choice < 3) {
+        *offset = imgi_align_down(*offset, unit);
+        *length = IMGI_MIN(imgi_align_up(*length, unit), m->size - *offset);
     }
 }
 
@@ -250,6 +253,10 @@ static void images_hold_what_was_written(void **state)
         {"cluster_size=64k", 40},
         {"cluster_size=64k,refcount_bits=8,compression_type=zstd", 40},
         {"cluster_size=2M,refcount_bits=32", 4},
+        {"cluster_size=16k,extended_l2=on", 90},
+        {"cluster_size=64k,extended_l2=on,compression_type=zstd", 30},
+        {"cluster_size=64k,extended_l2=on,preallocation=metadata", 30},
+        {"cluster_size=2M,extended_l2=on", 4},
     };
 
     (void)state;
