@@ -117,15 +117,17 @@ static int write_size(struct qcow2 *q, uint64_t size, img_error *err)
  */
 static int first_gained(struct qcow2 *q, uint64_t old, uint64_t *from, img_error *err)
 {
+    uint64_t start = imgi_align_down(old, q->cluster_size);
     struct imgi_extent extent = {0};
     int rc = 0;
 
     *from = imgi_align_up(old, q->cluster_size);
     if (*from == old || q->header.backing_name)
         return 0;
-    rc = qcow2_map(q->node, old - 1, 1, &extent, err);
-    if (rc == 0 && extent.kind == IMGI_ABSENT)
-        *from = imgi_align_down(old, q->cluster_size);
+    rc = qcow2_map(q->node, start, old - start, &extent, err);
+    if (rc == 0 && extent.kind == IMGI_ABSENT && extent.length == old - start &&
+        !(extent.flags & IMGI_EXTENT_RESERVED))
+        *from = start;
     return rc;
 }
 

@@ -106,6 +106,17 @@ grep -q '"start": 716800, "length": 331776, "depth": 0' top.map || { cat top.map
 "$QEMU_IMG" compare -f raw -F raw other.raw flat.raw
 "$QEMU_IMG" check top.qcow2
 
+note "a disk that grows inside a cluster"
+for mode in off metadata falloc full; do
+    rm -f ours
+    "$IMG" create -q -f qcow2 -o extended_l2=on ours 100k
+    "$IMG" io -f qcow2 -c "write -P 4 64k 3k" ours >io.out
+    "$IMG" resize -q --preallocation=$mode ours 500k
+    "$QEMU_IO" -f qcow2 -c "read -P 0 0 64k" -c "read -P 4 64k 3k" -c "read -P 0 67k 433k" ours >io.out
+    ! grep -q failed io.out || { cat io.out; fail "resize --preallocation=$mode"; }
+    "$QEMU_IMG" check ours
+done
+
 note "only subclusters with data are stored"
 truncate -s 1M thin.raw
 for at in 8 96 100 512; do
