@@ -139,13 +139,14 @@ static void print_human(const img_check_result *result)
         printf("Image end offset: %" PRIu64 "\n", result->image_end_offset);
 }
 
+/* What could not be looked at comes first: it may be worse than what was found. */
 static int status_of(const img_check_result *result)
 {
+    if (result->check_errors)
+        return 1;
     if (result->corruptions)
         return STATUS_CORRUPT;
-    if (result->leaks)
-        return STATUS_LEAKS;
-    return result->check_errors ? 1 : 0;
+    return result->leaks ? STATUS_LEAKS : 0;
 }
 
 /* Has the format no check at all, or only no repair? */
@@ -174,6 +175,8 @@ static bool check(struct cli *cli, const struct args *args, img_job *job, img_im
     }
     if (rc < 0)
         return cli_fail_error(cli, &err, "Check failed");
+    if (result.check_errors)
+        cli_fail_code(cli, IMG_E_IO, "Check failed");
     cli->status = status_of(&result);
     if (cli->json)
         print_json(args, img_format(image), &result);

@@ -284,7 +284,7 @@ struct imgi_checker {
     img_check_result *result; /* the driver fills the cluster figures; imgi_found counts faults */
     img_finding_fn *finding;
     void *opaque;
-    img_job *job; /* for imgi_check_progress */
+    img_job *job; /* for imgi_check_progress; NULL: nobody watches */
 };
 
 /* Count a fault (by kind; REPAIRED is only said) and say it in one line, "ERROR cluster 5

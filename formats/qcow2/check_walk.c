@@ -13,36 +13,44 @@
 /* L2 tables between two reports of progress. */
 #define PROGRESS_STEP 64
 
-/* How an L1 table is gone through: once to count its L2 tables, once to walk them. */
+/* How an L2 table is gone through. */
 struct walk {
     bool active;         /* the disk itself, not a snapshot */
-    uint64_t next_host;  /* where the L2 table's next cluster would lie, were it not fragmented; 0:
-                            nothing yet */
-    uint64_t references; /* to the L2 table that is being walked */
+    uint64_t offset;     /* of the table that is being walked */
+    uint8_t *table;      /* its bytes */
+    uint64_t next_host;  /* where its next cluster would lie, were it not fragmented; 0: nothing
+                            yet */
+    uint64_t references; /* to it */
 };
 
-/* What a wrong COPIED flag is told as. */
-static bool copied_wrong(struct qcow2_checking *c, uint64_t entry, uint64_t host,
-                         uint64_t *refcount)
-{
-    return qcow2_stored_refcount(c, host >> c->q->cluster_bits, refcount) &&
-           (*refcount == 1) != !!(entry & QCOW2_COPIED);
-}
+/* ------------------------------------------------------------------------- entries */
 
-static int check_packed(struct qcow2_checking *c, struct walk *walk, uint64_t entry, img_error *err)
+static int check_packed(struct qcow2_checking *c, struct walk *walk, uint64_t index,
+                        struct qcow2_raw raw, img_error *err)
 {
     img_check_result *result = c->checker->result;
     struct qcow2_packed packed;
     uint64_t start, end;
 
-    qcow2_packed_decode(c->q->cluster_bits, entry, &packed);
+    qcow2_packed_decode(c->q->cluster_bits, raw.cluster, &packed);
     start = imgi_align_down(packed.offset, QCOW2_SECTOR);
     end = packed.offset + packed.length;
-    if (entry & QCOW2_COPIED)
+    if (raw.cluster & QCOW2_COPIED)
         qcow2_found(c, IMGI_FINDING_CORRUPTION,
                     "ERROR: coffset=0x%" PRIx64
                     ": copied flag must never be set for compressed clusters",
                     packed.offset);
+    if (c->q->header.incompatible & QCOW2_INCOMPAT_DATA_FILE) {
+        qcow2_found(c, IMGI_FINDING_CORRUPTION,
+                    "ERROR compressed cluster %" PRIu64 " with data file, entry=0x%" PRIx64, index,
+                    raw.cluster);
+        return 0;
+    }
+    if (raw.bitmap)
+        qcow2_found(c, IMGI_FINDING_CORRUPTION,
+                    "ERROR compressed cluster %" PRIu64
+                    " with non-zero subcluster allocation bitmap, entry=0x%" PRIx64,
+                    index, raw.cluster);
     if (walk->active) {
         result->allocated_clusters++;
         result->compressed_clusters++;
@@ -58,60 +66,157 @@ static int check_packed(struct qcow2_checking *c, struct walk *walk, uint64_t en
     return qcow2_count_bytes(c, start, end - start, walk->references, err);
 }
 
-static int check_standard(struct qcow2_checking *c, struct walk *walk, uint64_t entry,
-                          img_error *err)
+/* Subclusters that are allocated, by the bitmap ("Extended L2 Entries"). */
+static uint32_t allocated_of(struct qcow2_raw raw)
+{
+    return (uint32_t)raw.bitmap;
+}
+
+/* Write an entry anew that said nothing of any use. */
+static int put_entry(struct qcow2_checking *c, struct walk *walk, uint64_t index,
+                     struct qcow2_raw raw, img_error *err)
+{
+    uint64_t at = index * c->q->l2_entry_bytes;
+
+    qcow2_raw_put(c->q, walk->table, index, raw);
+    imgi_cache_forget(c->q->l2_cache, walk->offset);
+    return imgi_io_write(c->q->node->file, walk->table + at, c->q->l2_entry_bytes,
+                         walk->offset + at, err);
+}
+
+/*
+ * A cluster that does not begin where one can. If only zeros are read from it, its place is
+ * without use, and may be forgotten.
+ */
+static int check_unaligned(struct qcow2_checking *c, struct walk *walk, uint64_t index,
+                           struct qcow2_raw raw, bool *gone, img_error *err)
+{
+    bool zeros = c->q->extended_l2 ? allocated_of(raw) == 0 : !!(raw.cluster & QCOW2_ZERO);
+    bool mend = zeros && c->repair == IMGI_REPAIR_ALL &&
+                qcow2_counts_get(&c->shared, walk->offset >> c->q->cluster_bits) == 0;
+
+    *gone = qcow2_found_mendable(
+        c, mend, "offset=%" PRIx64 ": %s is not properly aligned; L2 entry corrupted.",
+        raw.cluster & QCOW2_OFFSET_MASK, zeros ? "Preallocated cluster" : "Data cluster");
+    if (!*gone)
+        return 0;
+    raw.cluster = c->q->extended_l2 ? 0 : QCOW2_ZERO;
+    return put_entry(c, walk, index, raw, err);
+}
+
+static void check_subclusters(struct qcow2_checking *c, struct qcow2_raw raw, bool space)
+{
+    uint64_t host = raw.cluster & QCOW2_OFFSET_MASK;
+
+    if (!space && allocated_of(raw))
+        qcow2_found(c, IMGI_FINDING_CORRUPTION,
+                    "ERROR: Unallocated cluster has non-zero subcluster allocation map");
+    else if (allocated_of(raw) & (uint32_t)(raw.bitmap >> QCOW2_SUBCLUSTERS))
+        qcow2_found(c, IMGI_FINDING_CORRUPTION,
+                    "ERROR offset=%" PRIx64
+                    ": Allocated cluster has corrupted subcluster allocation bitmap",
+                    host);
+}
+
+static void count_allocated(struct qcow2_checking *c, struct walk *walk, uint64_t host,
+                            uint64_t clusters)
 {
     img_check_result *result = c->checker->result;
-    uint64_t host = entry & QCOW2_OFFSET_MASK, reserved = QCOW2_L2_RESERVED, refcount;
 
-    if (c->q->header.version < 3)
+    if (!walk->active)
+        return;
+    result->allocated_clusters += clusters;
+    if (walk->next_host != 0 && host != walk->next_host)
+        result->fragmented_clusters++;
+    walk->next_host = host + (clusters << c->q->cluster_bits);
+}
+
+static int check_standard(struct qcow2_checking *c, struct walk *walk, uint64_t index,
+                          struct qcow2_raw raw, img_error *err)
+{
+    bool data_file = c->q->header.incompatible & QCOW2_INCOMPAT_DATA_FILE;
+    uint64_t host = raw.cluster & QCOW2_OFFSET_MASK, reserved = QCOW2_L2_RESERVED;
+    /* In a data file guest and host offsets are the same: 0 is a place like any other. */
+    bool space = host != 0 || (data_file && raw.cluster & QCOW2_COPIED), gone;
+    int rc;
+
+    if (c->q->header.version < 3 || c->q->extended_l2)
         reserved |= QCOW2_ZERO;
-    if (entry & reserved)
+    if (raw.cluster & reserved)
         qcow2_found(c, IMGI_FINDING_CORRUPTION,
-                    "ERROR found l2 entry with reserved bits set: %" PRIx64, entry);
-    if (host == 0)
+                    "ERROR found l2 entry with reserved bits set: %" PRIx64, raw.cluster);
+    check_subclusters(c, raw, space);
+    if (!space)
         return 0;
-    if (walk->active) {
-        result->allocated_clusters++;
-        if (walk->next_host != 0 && host != walk->next_host)
-            result->fragmented_clusters++;
-        walk->next_host = host + c->q->cluster_size;
+    if (host & (c->q->cluster_size - 1)) {
+        rc = check_unaligned(c, walk, index, raw, &gone, err);
+        if (rc < 0 || gone)
+            return rc;
     }
-    if (host & (c->q->cluster_size - 1))
-        qcow2_found(c, IMGI_FINDING_CORRUPTION,
-                    "ERROR offset=%" PRIx64 ": %s is not properly aligned; L2 entry corrupted.",
-                    host, entry & QCOW2_ZERO ? "Preallocated cluster" : "Data cluster");
-    if (walk->active && copied_wrong(c, entry, host, &refcount))
-        qcow2_found(c, IMGI_FINDING_CORRUPTION,
-                    "ERROR OFLAG_COPIED data cluster: l2_entry=%" PRIx64 " refcount=%" PRIu64,
-                    entry, refcount);
+    count_allocated(c, walk, host, 1);
+    if (data_file)
+        return 0;
     return qcow2_count_bytes(c, host, c->q->cluster_size, walk->references, err);
 }
 
-static int walk_l2(struct qcow2_checking *c, struct walk *walk, uint64_t offset, img_error *err)
+/*
+ * How many entries from index on are sound and lead to clusters that lie side by side in the file,
+ * as almost all do. 0: this one must be looked at closely.
+ */
+static uint64_t plain_run(const struct qcow2_checking *c, const struct walk *walk, uint64_t index,
+                          uint64_t *host)
 {
-    img_error unread;
-    int rc = imgi_io_read(c->q->node->file, c->table, c->q->cluster_size, offset, &unread);
+    const struct qcow2 *q = c->q;
+    uint64_t zero = q->header.version < 3 || q->extended_l2 ? 0 : QCOW2_ZERO;
+    uint64_t ignored = QCOW2_COPIED | zero, entries = qcow2_l2_entries(q) - index, run = 0;
+    const uint8_t *at = walk->table + index * q->l2_entry_bytes;
+    uint64_t next = imgi_get_be64(at) & ~ignored;
 
-    if (rc < 0) {
-        qcow2_found(c, IMGI_FINDING_ERROR, "ERROR: I/O error in L2 table at 0x%" PRIx64 ": %s",
-                    offset, unread.message);
+    *host = next;
+    /* Reserved bits make it larger than any file. */
+    if (next == 0 || next & (q->cluster_size - 1) || next >> q->cluster_bits >= c->clusters ||
+        q->header.incompatible & QCOW2_INCOMPAT_DATA_FILE)
         return 0;
+    entries = IMGI_MIN(entries, c->clusters - (next >> q->cluster_bits));
+    while (run < entries && (imgi_get_be64(at) & ~ignored) == next) {
+        if (q->extended_l2 && imgi_get_be32(at + 8) & imgi_get_be32(at + 12))
+            break;
+        at += q->l2_entry_bytes;
+        next += q->cluster_size;
+        run++;
     }
-    walk->next_host = 0;
-    for (uint64_t i = 0; rc == 0 && i < qcow2_l2_entries(c->q); i++) {
-        uint64_t entry = qcow2_raw_get(c->q, c->table, i).cluster;
+    return run;
+}
 
-        if (entry == 0)
+static int walk_table(struct qcow2_checking *c, struct walk *walk, img_error *err)
+{
+    uint64_t entries = qcow2_l2_entries(c->q), host;
+    int rc = 0;
+
+    walk->next_host = 0;
+    for (uint64_t i = 0, run; rc == 0 && i < entries; i += run) {
+        struct qcow2_raw raw;
+
+        run = plain_run(c, walk, i, &host);
+        if (run > 0) {
+            count_allocated(c, walk, host, run);
+            rc = qcow2_counts_add(&c->counts, host >> c->q->cluster_bits, run, walk->references,
+                                  err);
             continue;
-        rc = entry & QCOW2_COMPRESSED ? check_packed(c, walk, entry, err)
-                                      : check_standard(c, walk, entry, err);
+        }
+        run = 1;
+        raw = qcow2_raw_get(c->q, walk->table, i);
+        if (raw.cluster == 0 && raw.bitmap == 0)
+            continue;
+        rc = raw.cluster & QCOW2_COMPRESSED ? check_packed(c, walk, i, raw, err)
+                                            : check_standard(c, walk, i, raw, err);
     }
     return rc;
 }
 
-/* The L2 table of an L1 entry, 0 if it leads to none. say: tell what is wrong with the entry. */
-static uint64_t l2_of(struct qcow2_checking *c, uint64_t entry, bool say)
+/* -------------------------------------------------------------------------- tables */
+
+uint64_t qcow2_check_l2_of(struct qcow2_checking *c, uint64_t entry, bool say)
 {
     uint64_t offset = entry & QCOW2_OFFSET_MASK;
 
@@ -130,25 +235,77 @@ static uint64_t l2_of(struct qcow2_checking *c, uint64_t entry, bool say)
     return 0;
 }
 
+/* L2 tables from the index-th entry on that lie side by side, as far as the window is large. */
+static size_t side_by_side(const struct qcow2_checking *c, const struct qcow2_table *l1,
+                           uint64_t index)
+{
+    uint64_t offset = l1->entries[index] & QCOW2_OFFSET_MASK, size = c->q->cluster_size;
+    uint64_t most = IMGI_MIN(l1->count - index, QCOW2_CHECK_WINDOW / size), count = 1;
+
+    while (count < most &&
+           (l1->entries[index + count] & QCOW2_OFFSET_MASK) == offset + count * size &&
+           imgi_span_ok(offset + count * size, size, c->file_size))
+        count++;
+    return (size_t)(count * size);
+}
+
+uint8_t *qcow2_check_l2_read(struct qcow2_checking *c, const struct qcow2_table *l1, uint64_t index)
+{
+    uint64_t offset = l1->entries[index] & QCOW2_OFFSET_MASK;
+    struct imgi_io *file = c->q->node->file;
+    img_error unread;
+
+    if (offset >= c->window_offset && offset - c->window_offset < c->window_bytes)
+        return c->window + (offset - c->window_offset);
+    c->window_offset = offset;
+    c->window_bytes = side_by_side(c, l1, index);
+    if (imgi_io_read(file, c->window, c->window_bytes, offset, &unread) == 0)
+        return c->window;
+    c->window_bytes = c->q->cluster_size;
+    if (imgi_io_read(file, c->window, c->window_bytes, offset, &unread) == 0)
+        return c->window;
+    c->window_bytes = 0;
+    c->incomplete = true;
+    qcow2_found(c, IMGI_FINDING_ERROR, "ERROR: I/O error in L2 table at 0x%" PRIx64 ": %s", offset,
+                unread.message);
+    return NULL;
+}
+
+typedef int l1_fn(struct qcow2_checking *c, const struct qcow2_table *l1, bool active,
+                  img_error *err);
+
 static int count_l2_tables(struct qcow2_checking *c, const struct qcow2_table *l1, bool active,
                            img_error *err)
 {
     int rc = 0;
 
+    (void)active;
     for (uint64_t i = 0; rc == 0 && i < l1->count; i++) {
-        uint64_t entry = l1->entries[i], offset = l2_of(c, entry, true), refcount;
+        uint64_t offset = qcow2_check_l2_of(c, l1->entries[i], true);
         bool whole;
 
         if (offset == 0)
             continue;
-        if (active && copied_wrong(c, entry, offset, &refcount))
-            qcow2_found(c, IMGI_FINDING_CORRUPTION,
-                        "ERROR OFLAG_COPIED L2 cluster: l1_index=%" PRIu64 " l1_entry=%" PRIx64
-                        " refcount=%" PRIu64,
-                        i, entry, refcount);
         rc = qcow2_count_table(c, offset, c->q->cluster_size, &whole, err);
         if (rc == 0 && whole)
-            rc = qcow2_counts_add(&c->tables, offset >> c->q->cluster_bits, 1, err);
+            rc = qcow2_counts_add(&c->tables, offset >> c->q->cluster_bits, 1, 1, err);
+    }
+    return rc;
+}
+
+/* Before anything but metadata is counted: who has an L2 table that is no L2 table for others? */
+static int note_shared(struct qcow2_checking *c, const struct qcow2_table *l1, bool active,
+                       img_error *err)
+{
+    int rc = 0;
+
+    (void)active;
+    for (uint64_t i = 0; rc == 0 && i < l1->count; i++) {
+        uint64_t cluster = (l1->entries[i] & QCOW2_OFFSET_MASK) >> c->q->cluster_bits;
+        uint64_t references = qcow2_counts_get(&c->tables, cluster);
+
+        if (references > 0 && qcow2_counts_get(&c->counts, cluster) != references)
+            rc = qcow2_counts_add(&c->shared, cluster, 1, 1, err);
     }
     return rc;
 }
@@ -156,28 +313,30 @@ static int count_l2_tables(struct qcow2_checking *c, const struct qcow2_table *l
 static int walk_l2_tables(struct qcow2_checking *c, const struct qcow2_table *l1, bool active,
                           img_error *err)
 {
+    unsigned bits = c->q->cluster_bits;
     struct walk walk = {.active = active};
     uint64_t walked = 0;
     int rc = 0;
 
+    c->window_bytes = 0;
     for (uint64_t i = 0; rc == 0 && i < l1->count; i++) {
-        uint64_t offset = l2_of(c, l1->entries[i], false), cluster = offset >> c->q->cluster_bits;
-
-        walk.references = offset ? qcow2_counts_get(&c->tables, cluster) : 0;
-        if (walk.references == 0)
+        walk.offset = qcow2_check_l2_of(c, l1->entries[i], false);
+        walk.references = walk.offset ? qcow2_counts_get(&c->tables, walk.offset >> bits) : 0;
+        if (walk.references == 0 || qcow2_counts_get(&c->walked, walk.offset >> bits) > 0)
             continue;
-        rc = walk_l2(c, &walk, offset, err);
-        qcow2_counts_clear(&c->tables, cluster);
+        rc = qcow2_counts_add(&c->walked, walk.offset >> bits, 1, 1, err);
+        walk.table = rc == 0 ? qcow2_check_l2_read(c, l1, i) : NULL;
+        if (walk.table)
+            rc = walk_table(c, &walk, err);
         if (rc == 0 && active && ++walked % PROGRESS_STEP == 0)
-            rc = imgi_check_progress(
-                c->checker, IMGI_MIN(i << (c->q->cluster_bits + c->q->l2_bits), c->q->header.size),
-                c->q->header.size, err);
+            rc = imgi_check_progress(c->checker,
+                                     IMGI_MIN(i << (bits + c->q->l2_bits), c->q->header.size),
+                                     c->q->header.size, err);
     }
     return rc;
 }
 
-typedef int l1_fn(struct qcow2_checking *c, const struct qcow2_table *l1, bool active,
-                  img_error *err);
+/* ----------------------------------------------------------------------- snapshots */
 
 /* What keeps the L1 table of a snapshot from being read; NULL: nothing. */
 static const char *snapshot_fault(const struct qcow2_checking *c,
@@ -190,26 +349,22 @@ static const char *snapshot_fault(const struct qcow2_checking *c,
     return NULL;
 }
 
-/* Count a snapshot's L1 table itself. *usable: it can be read. */
+/* Count a snapshot's L1 table itself. */
 static int count_snapshot(struct qcow2_checking *c, const struct qcow2_snapshot *snapshot,
-                          bool *usable, img_error *err)
+                          img_error *err)
 {
     const char *fault = snapshot_fault(c, snapshot);
-    bool aligned = !(snapshot->l1_offset & (c->q->cluster_size - 1));
+    bool aligned = !(snapshot->l1_offset & (c->q->cluster_size - 1)), whole;
 
-    *usable = !fault;
     if (!fault)
         return qcow2_count_table(c, snapshot->l1_offset,
-                                 (uint64_t)snapshot->l1_entries * QCOW2_ENTRY_BYTES, usable, err);
+                                 (uint64_t)snapshot->l1_entries * QCOW2_ENTRY_BYTES, &whole, err);
     qcow2_found(c, IMGI_FINDING_CORRUPTION,
                 "ERROR snapshot %s (%s) %s=0x%" PRIx64 ": %s; snapshot table entry corrupted",
                 snapshot->id, snapshot->name, aligned ? "l1_size" : "l1_offset",
                 aligned ? snapshot->l1_entries : snapshot->l1_offset, fault);
     return 0;
 }
-
-typedef int l1_fn(struct qcow2_checking *c, const struct qcow2_table *l1, bool active,
-                  img_error *err);
 
 /* Call fn for the L1 table of a snapshot, if it can be read. */
 static int with_snapshot(struct qcow2_checking *c, const struct qcow2_snapshot *snapshot, l1_fn *fn,
@@ -229,24 +384,32 @@ static int with_snapshot(struct qcow2_checking *c, const struct qcow2_snapshot *
     return rc;
 }
 
-int qcow2_check_walk(struct qcow2_checking *c, const struct qcow2_snapshots *snapshots,
-                     img_error *err)
+static int with_all(struct qcow2_checking *c, l1_fn *fn, img_error *err)
+{
+    int rc = fn(c, &c->q->l1, true, err);
+
+    for (size_t i = 0; rc == 0 && i < c->snapshots.count; i++)
+        rc = with_snapshot(c, &c->snapshots.list[i], fn, err);
+    return rc;
+}
+
+int qcow2_check_l1_tables(struct qcow2_checking *c, img_error *err)
 {
     int rc = qcow2_count_bytes(c, c->q->header.l1_offset,
                                (uint64_t)c->q->header.l1_entries * QCOW2_ENTRY_BYTES, 1, err);
 
-    if (rc == 0)
-        rc = count_l2_tables(c, &c->q->l1, true, err);
-    for (size_t i = 0; rc == 0 && i < snapshots->count; i++) {
-        bool usable;
+    for (size_t i = 0; rc == 0 && i < c->snapshots.count; i++)
+        rc = count_snapshot(c, &c->snapshots.list[i], err);
+    return rc == 0 ? with_all(c, count_l2_tables, err) : rc;
+}
 
-        rc = count_snapshot(c, &snapshots->list[i], &usable, err);
-        if (rc == 0 && usable)
-            rc = with_snapshot(c, &snapshots->list[i], count_l2_tables, err);
-    }
-    if (rc == 0)
-        rc = walk_l2_tables(c, &c->q->l1, true, err);
-    for (size_t i = 0; rc == 0 && i < snapshots->count; i++)
-        rc = with_snapshot(c, &snapshots->list[i], walk_l2_tables, err);
-    return rc;
+int qcow2_check_walk(struct qcow2_checking *c, img_error *err)
+{
+    uint64_t first = c->q->header.l1_offset >> c->q->cluster_bits;
+    uint64_t count = qcow2_clusters(c->q, (uint64_t)c->q->header.l1_entries * QCOW2_ENTRY_BYTES);
+    int rc = with_all(c, note_shared, err);
+
+    for (uint64_t i = 0; i < count; i++)
+        c->l1_shared = c->l1_shared || qcow2_counts_get(&c->counts, first + i) != 1;
+    return rc == 0 ? with_all(c, walk_l2_tables, err) : rc;
 }

@@ -5,6 +5,9 @@ libimgall_la_SOURCES += \
 	formats/qcow2/bitmap.c \
 	formats/qcow2/check.c \
 	formats/qcow2/check.h \
+	formats/qcow2/check_compare.c \
+	formats/qcow2/check_copied.c \
+	formats/qcow2/check_count.c \
 	formats/qcow2/check_walk.c \
 	formats/qcow2/compressed.c \
 	formats/qcow2/counts.c \
@@ -24,6 +27,7 @@ libimgall_la_SOURCES += \
 	formats/qcow2/owned.c \
 	formats/qcow2/preallocate.c \
 	formats/qcow2/qcow2.h \
+	formats/qcow2/rebuild.c \
 	formats/qcow2/refcount.c \
 	formats/qcow2/reftable.c \
 	formats/qcow2/resize.c \

@@ -134,10 +134,6 @@ static int check_state(const struct imgi_node *node, const struct qcow2_header *
         return imgi_fail(err, IMG_E_CORRUPT,
                          "qcow2: Image is corrupt; cannot be opened read/write (to repair it: "
                          "qemu-img check -r all)");
-    if (header->incompatible & QCOW2_INCOMPAT_DIRTY && !check)
-        return imgi_fail(err, IMG_E_UNSUPPORTED,
-                         "the image was not closed properly and its refcounts may be wrong; repair "
-                         "it before it is written to (qemu-img check -r all)");
     return 0;
 }
 
@@ -161,7 +157,8 @@ static int check_places(const struct imgi_node *node, const struct qcow2_header 
     l1.file_size = refcounts.file_size = snapshots.file_size = size;
     if (rc == 0 && l1.entries > 0)
         rc = imgi_policy_table(node->policy, &l1, err);
-    if (rc == 0 && refcounts.entries > 0)
+    /* A check tells what is wrong with refcounts, and a repair makes new ones. */
+    if (rc == 0 && refcounts.entries > 0 && !(node->flags & IMG_OPEN_CHECK))
         rc = imgi_policy_table(node->policy, &refcounts, err);
     if (rc == 0 && snapshots.entries > 0)
         rc = imgi_policy_table(node->policy, &snapshots, err);
@@ -225,6 +222,14 @@ static int own_metadata(struct qcow2 *q, img_error *err)
     return rc;
 }
 
+int qcow2_own_again(struct qcow2 *q, img_error *err)
+{
+    qcow2_owned_free(&q->owned);
+    q->free_hint = 0;
+    q->stream_end = 0;
+    return own_metadata(q, err);
+}
+
 /*
  * Autoclear bits promise what a writer that does not know them cannot keep, and we do not keep
  * bitmaps up to date: all are cleared before anything else changes.
@@ -244,8 +249,12 @@ static int clear_promises(struct qcow2 *q, img_error *err)
 
 static int prepare_writing(struct qcow2 *q, img_error *err)
 {
-    int rc = qcow2_need_l1(q, err);
+    int rc = 0;
 
+    if (q->header.incompatible & QCOW2_INCOMPAT_DIRTY)
+        rc = qcow2_repair_dirty(q->node, err);
+    if (rc == 0)
+        rc = qcow2_need_l1(q, err);
     if (rc == 0)
         rc = qcow2_need_reftable(q, err);
     if (rc == 0)
@@ -289,7 +298,8 @@ static int qcow2_open(struct imgi_node *node, img_error *err)
         rc = qcow2_attach(q, node, err);
     if (rc == 0)
         rc = set_backing(node, header, err);
-    if (rc == 0 && node->writable)
+    /* A repair asks nothing of the structures that it is to mend. */
+    if (rc == 0 && node->writable && !(node->flags & IMG_OPEN_CHECK))
         rc = prepare_writing(q, err);
     if (rc < 0)
         return rc;

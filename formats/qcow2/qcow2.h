@@ -128,6 +128,8 @@ int qcow2_attach(struct qcow2 *q, struct imgi_node *node, img_error *err);
 void qcow2_detach(struct qcow2 *q);
 /* Load the L1 table if that has not been done. */
 int qcow2_need_l1(struct qcow2 *q, img_error *err);
+/* Learn anew which clusters hold metadata, after a repair of an image that is in use. */
+int qcow2_own_again(struct qcow2 *q, img_error *err);
 /*
  * A contradiction in the image, which the caller has put into its error: set the corrupt bit and
  * refuse every later write. Returns IMG_E_CORRUPT.
@@ -397,5 +399,10 @@ int qcow2_create(struct imgi_create *create, img_error *err);
 int qcow2_measure(const struct imgi_measure *measure, img_measure_result *result, img_error *err);
 int qcow2_info(struct imgi_node *node, struct imgi_info *info, img_error *err);
 int qcow2_check(struct imgi_node *node, struct imgi_checker *checker, img_error *err);
+/*
+ * The image was not closed properly, and its refcounts may lag behind its tables (lazy refcounts):
+ * repair all of it, saying nothing. Fails when something remains that cannot be mended.
+ */
+int qcow2_repair_dirty(struct imgi_node *node, img_error *err);
 
 #endif

@@ -35,6 +35,8 @@ int imgi_check_progress(struct imgi_checker *checker, uint64_t done, uint64_t to
 {
     img_job *job = checker->job;
 
+    if (!job)
+        return 0;
     pthread_mutex_lock(&job->lock);
     job->total = total;
     done = done > job->done ? done - job->done : 0;

@@ -80,11 +80,24 @@ poke image 504 12345678000000036162630000000000 # an extension "abc" behind the 
 poke image 72 0000000000000100
 expect_fail 1 "Unsupported qcow2 feature(s)" "$IMG" info image
 
-note "dirty and corrupt images are read, and not written"
+note "corrupt images are read, and not written; dirty ones are repaired first, read-only ones not"
 rm -f image
 "$QEMU_IMG" create -q -f qcow2 image $size
-for bit in 01 02; do
-    poke image 79 $bit
-    "$IMG" convert -O raw image copy.raw || fail "bit $bit: status $?"
-    expect_fail 1 "check -r" "$IMG" convert -n -O qcow2 full.raw image
-done
+"$QEMU_IO" -c 'write -P 3 0 1M' image >/dev/null
+poke image 79 02
+"$IMG" convert -O raw image copy.raw || fail "the corrupt bit: status $?"
+expect_fail 1 "check -r" "$IMG" convert -n -O qcow2 full.raw image
+"$IMG" check -q -r all image || fail "check -r all: status $?"
+[ "$(peek image 79 1)" = 00 ] || fail "the corrupt bit is still there"
+# Refcounts that never reached the disk.
+refcounts=$((16#$(peek image $((16#$(peek image 48 8))) 8)))
+printf '\0\0\0\0' | dd of=image bs=1 seek=$((refcounts + 2 * 6)) conv=notrunc status=none
+poke image 79 01
+"$IMG" convert -O raw image copy2.raw || fail "the dirty bit: status $?"
+same copy.raw copy2.raw
+[ "$(peek image 79 1)" = 01 ] || fail "a read has changed the dirty bit"
+"$IMG" io -c 'write -P 4 2M 64k' image >io.out || fail "a write to a dirty image: status $?"
+[ "$(peek image 79 1)" = 00 ] || fail "the dirty bit is still there"
+"$QEMU_IMG" check -q image || fail "check after the repair: status $?"
+"$QEMU_IO" -c 'read -P 3 0 1M' -c 'read -P 4 2M 64k' image >io.out
+! grep -q failed io.out || fail "the repair has changed data"
