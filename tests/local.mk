@@ -22,6 +22,7 @@ include $(srcdir)/tests/cli/local.mk
 include $(srcdir)/tests/interop/local.mk
 include $(srcdir)/tests/crash/local.mk
 include $(srcdir)/tests/fault/local.mk
+include $(srcdir)/tests/model/local.mk
 include $(srcdir)/tests/malformed/local.mk
 include $(srcdir)/tests/example/local.mk
 include $(srcdir)/tests/arch/local.mk

@@ -1,0 +1,178 @@
+/*
+ * Random use of qcow2 images, against plain arrays. SPDX-License-Identifier: BSD-2-Clause
+ *
+ *     qcow2 [SEED [BATCHES]]
+ *
+ * After each batch of operations the image is closed. img check and qemu-img check find no fault in
+ * it, not so much as a leak; qemu-img and we find in it what the array holds. QEMU_IMG in the
+ * environment names another qemu-img; where there is none the test is skipped.
+ */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "flat.h"
+
+#define OPERATIONS 80u
+#define TWIN "twin.raw"
+
+static const struct flat_shape shapes[] = {
+    {"cluster_size=64k", 3 << 20, 0},
+    {"cluster_size=512", 400 << 10, 0},
+    {"cluster_size=512,refcount_bits=64", 2 << 20, 0},
+    {"cluster_size=512,refcount_bits=1", 300 << 10, FLAT_NO_SNAPSHOTS},
+    {"cluster_size=4k,refcount_bits=2,compression_type=zstd", 1 << 20, FLAT_FEW_SNAPSHOTS},
+    {"cluster_size=4k,compat=0.10", 1 << 20, 0},
+    {"cluster_size=2M,refcount_bits=8", 3 << 20, 0},
+    {"cluster_size=4k", 1 << 20, FLAT_CHAIN},
+    {"cluster_size=64k,compat=0.10", 2 << 20, FLAT_CHAIN},
+    {"cluster_size=1k,refcount_bits=4", 500 << 10, FLAT_CHAIN},
+};
+
+static const char *qemu_img;
+
+/* A shell command that must end with 0. */
+static void run_command(const struct flat *flat, const char *format, ...)
+{
+    char command[512];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(command, sizeof(command), format, args);
+    va_end(args);
+    if (system(command) != 0)
+        flat_fail(flat, "%s", command);
+}
+
+static void say(void *opaque, const char *text)
+{
+    (void)opaque;
+    puts(text);
+}
+
+static void open_image(struct flat *flat, unsigned flags)
+{
+    const img_open_params params = {.format = "qcow2", .flags = flags, .cache = IMG_CACHE_UNSAFE};
+    img_error err;
+
+    flat_must(flat, "open", img_open(&flat->image, FLAT_IMAGE, &params, &err), &err);
+}
+
+static void close_image(struct flat *flat)
+{
+    img_error err;
+
+    flat_must(flat, "close", img_close(flat->image, &err), &err);
+    flat->image = NULL;
+}
+
+/* flat->image, whatever it shows now, is that disk. */
+static void compare(struct flat *flat, const char *what, const struct flat_disk *disk)
+{
+    img_error err;
+
+    if (img_size(flat->image) != disk->size)
+        flat_fail(flat, "%s has %" PRIu64 " bytes, not %" PRIu64, what, img_size(flat->image),
+                  disk->size);
+    flat_must(flat, "read", img_read(flat->image, 0, flat->scratch, (size_t)disk->size, &err),
+              &err);
+    for (uint64_t i = 0; i < disk->size; i++)
+        if (flat->scratch[i] != disk->bytes[i])
+            flat_fail(flat, "byte %" PRIu64 " of %s is %u, not %u", i, what, flat->scratch[i],
+                      disk->bytes[i]);
+}
+
+static void write_twin(const struct flat *flat)
+{
+    FILE *stream = fopen(TWIN, "we");
+
+    if (!stream ||
+        fwrite(flat->disk.bytes, 1, (size_t)flat->disk.size, stream) != flat->disk.size ||
+        fclose(stream) != 0)
+        flat_fail(flat, TWIN " cannot be written");
+}
+
+static void verify(struct flat *flat)
+{
+    img_check_result result = {0};
+    img_error err;
+
+    open_image(flat, 0);
+    flat_must(flat, "check", img_check(NULL, flat->image, say, NULL, &result, &err), &err);
+    if (result.corruptions || result.leaks || result.check_errors)
+        flat_fail(flat, "%" PRIu64 " corruptions, %" PRIu64 " leaks", result.corruptions,
+                  result.leaks);
+    compare(flat, FLAT_IMAGE, &flat->disk);
+    close_image(flat);
+    write_twin(flat);
+    run_command(flat, "%s check -q -f qcow2 " FLAT_IMAGE, qemu_img);
+    run_command(flat, "%s compare -q -f raw -F qcow2 " TWIN " " FLAT_IMAGE, qemu_img);
+}
+
+static void make_image(struct flat *flat)
+{
+    img_options *options = img_options_new();
+    img_error err;
+
+    if (!options)
+        flat_fail(flat, "no memory");
+    flat_must(flat, "options", img_options_parse(options, flat->shape->options, &err), &err);
+    flat_disk_init(&flat->disk, flat->shape->size);
+    if (flat->shape->features & FLAT_CHAIN) {
+        const char *base = flat_new_base(flat, flat->shape->size / 2);
+
+        memcpy(flat->disk.bytes, flat->scratch, (size_t)flat->shape->size / 2);
+        flat_must(flat, "options", img_options_set(options, "backing_file", base, &err), &err);
+        flat_must(flat, "options", img_options_set(options, "backing_fmt", "qcow2", &err), &err);
+    }
+    flat_must(flat, "create",
+              img_create(&flat->image, FLAT_IMAGE, "qcow2", flat->shape->size, options, NULL, &err),
+              &err);
+    flat->cluster = img_cluster_size(flat->image);
+    close_image(flat);
+    img_options_free(options);
+}
+
+static void run(const struct flat_shape *shape, uint64_t seed, unsigned batches)
+{
+    struct flat flat = {.shape = shape, .random = seed * 2 + 1};
+
+    flat.scratch = malloc(FLAT_MAXIMUM);
+    if (!flat.scratch)
+        abort();
+    make_image(&flat);
+    for (unsigned batch = 0; batch < batches; batch++) {
+        open_image(&flat, IMG_OPEN_WRITE);
+        for (unsigned i = 0; i < OPERATIONS; i++)
+            flat_operation(&flat);
+        close_image(&flat);
+        verify(&flat);
+    }
+    printf("ok - %s%s\n", shape->options, shape->features & FLAT_CHAIN ? ", in a chain" : "");
+    free(flat.scratch);
+    free(flat.disk.bytes);
+    run_command(&flat, "rm -f " FLAT_IMAGE " " TWIN " base*");
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
+    unsigned batches = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 0) : 8;
+    char directory[] = "/tmp/img-model.XXXXXX";
+
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    qemu_img = getenv("QEMU_IMG") ? getenv("QEMU_IMG") : "qemu-img";
+    if (!mkdtemp(directory) || chdir(directory) < 0)
+        return 99;
+    if (system("${QEMU_IMG:-qemu-img} --version >/dev/null") != 0)
+        return 77;
+    printf("seed %" PRIu64 ", %u batches of %u operations each\n", seed, batches, OPERATIONS);
+    for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
+        run(&shapes[i], seed + i, batches);
+    if (chdir("/") == 0)
+        rmdir(directory);
+    return EXIT_SUCCESS;
+}
