@@ -25,9 +25,6 @@
 #define BASE "base"
 #define BASE_WRITE 1u /* the number of what the base holds */
 
-/* Whether img_check mends qcow2 images. */
-static const bool repairs = false;
-
 /* An image that is written to. */
 struct shape {
     const char *options;
@@ -263,7 +260,7 @@ static const char *judge(void *opaque, size_t log, char *text, size_t size)
 {
     struct recorder *r = opaque;
     /* The repair of each would take too long. */
-    bool repair = repairs && r->judged++ % 4 == 0;
+    bool repair = r->judged++ % 4 == 0;
 
     return judge_file(IMAGE, &r->content, log, repair, text, size);
 }
@@ -304,7 +301,7 @@ int main(int argc, char **argv)
     if (!mkdtemp(directory) || chdir(directory) < 0)
         return 99;
     for (size_t i = 0; i < IMGI_COUNT(shapes); i++)
-        for (uint64_t n = 0; n < 8; n++)
+        for (uint64_t n = 0; n < 6; n++)
             run_case(&shapes[i], seed + n, &result);
     if (chdir("/") == 0)
         rmdir(directory);
