@@ -35,7 +35,15 @@ enum cmd_key {
     OPT_NO_DRAIN,
     OPT_IMAGE_OPTS,
     OPT_TARGET_IMAGE_OPTS,
-    OPT_OBJECT
+    OPT_OBJECT,
+    OPT_ADD,
+    OPT_REMOVE,
+    OPT_CLEAR,
+    OPT_ENABLE,
+    OPT_DISABLE,
+    OPT_MERGE,
+    OPT_BITMAPS,
+    OPT_SKIP_BROKEN_BITMAPS
 };
 
 /* One option. A table of them ends with key 0. */
@@ -58,8 +66,8 @@ struct cmd {
     int (*run)(struct cli *cli, int argc, char **argv); /* argv[0] is the subcommand */
 };
 
-extern const struct cmd cmd_bench, cmd_check, cmd_commit, cmd_compare, cmd_convert, cmd_create,
-    cmd_dd, cmd_info, cmd_io, cmd_map, cmd_measure, cmd_rebase, cmd_resize;
+extern const struct cmd cmd_bench, cmd_bitmap, cmd_check, cmd_commit, cmd_compare, cmd_convert,
+    cmd_create, cmd_dd, cmd_info, cmd_io, cmd_map, cmd_measure, cmd_rebase, cmd_resize;
 
 /* The n-th subcommand, or NULL past the last one. */
 const struct cmd *cmd_nth(size_t n);

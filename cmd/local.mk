@@ -14,6 +14,7 @@ cmd_img_SOURCES += \
 	cmd/object.c \
 	cmd/create_options.c \
 	cmd/bench.c \
+	cmd/bitmap.c \
 	cmd/check.c \
 	cmd/commit.c \
 	cmd/compare.c \

@@ -105,6 +105,7 @@ struct imgi_node {
     struct imgi_pack_params pack; /* codec IMGI_CODEC_NONE: cannot store compressed */
     bool pack_only;  /* every write must be packed, in ascending order, each cluster once */
     bool reads_zero; /* what was never written reads as zeros (and not as the file's old content) */
+    bool tracked;    /* the driver's track is to hear of changes; may change later */
     bool dirty, encrypted,
         compressed; /* for info: not closed properly; encrypted; compressed extents only */
 
@@ -151,6 +152,30 @@ struct imgi_measure {
 
 enum imgi_repair { IMGI_REPAIR_NONE, IMGI_REPAIR_LEAKS, IMGI_REPAIR_ALL };
 
+/* A dirty bitmap: which of the disk's bytes have changed since it was added or cleared. */
+struct imgi_bitmap {
+    const char *name;
+    uint64_t granularity; /* bytes of a bit, a power of two */
+    bool enabled;         /* the guest's writes set bits */
+    bool inconsistent;    /* cannot be relied on: all that can be done is to remove it */
+};
+
+/* All of these take bitmaps by their number in the list, which get is asked for first. */
+struct imgi_bitmap_ops {
+    /* IMG_E_NOENT past the last one, and then says nothing. */
+    int (*get)(struct imgi_node *node, size_t n, struct imgi_bitmap *bitmap, img_error *err);
+    /* At the end of the list. The name is new and not empty. */
+    int (*add)(struct imgi_node *node, const struct imgi_bitmap *bitmap, img_error *err);
+    int (*remove)(struct imgi_node *node, size_t n, img_error *err);
+    int (*enable)(struct imgi_node *node, size_t n, bool enabled, img_error *err);
+    int (*clear)(struct imgi_node *node, size_t n, img_error *err);
+    /* Set the bits that the range, which lies inside the disk, touches. */
+    int (*set)(struct imgi_node *node, size_t n, uint64_t offset, uint64_t length, img_error *err);
+    /* How many bytes from offset on, `length` at most, have bits alike. */
+    int (*run)(struct imgi_node *node, size_t n, uint64_t offset, uint64_t length, uint64_t *run,
+               bool *dirty, img_error *err);
+};
+
 struct imgi_driver {
     const char *name;
     size_t state_size;
@@ -183,6 +208,11 @@ struct imgi_driver {
     /* Only for formats whose map answers IMGI_OPAQUE. */
     int (*read)(struct imgi_node *node, uint64_t offset, void *buffer, size_t length,
                 img_error *err);
+    /*
+     * The guest's bytes are about to change, in whatever way: dirty bitmaps want to know. Called
+     * only while node->tracked is set, and before anything is done; a failure is the request's.
+     */
+    int (*track)(struct imgi_node *node, uint64_t offset, uint64_t length, img_error *err);
     int (*reserve)(struct imgi_node *node, struct imgi_alloc *alloc, img_error *err);
     int (*link)(struct imgi_node *node, const struct imgi_alloc *alloc, img_error *err);
     void (*cancel)(struct imgi_node *node, const struct imgi_alloc *alloc);
@@ -233,6 +263,7 @@ struct imgi_driver {
                        img_error *err);
     int (*check)(struct imgi_node *node, struct imgi_checker *checker, img_error *err);
     int (*measure)(const struct imgi_measure *measure, img_measure_result *result, img_error *err);
+    const struct imgi_bitmap_ops *bitmaps; /* NULL: has no dirty bitmaps */
 };
 
 /* Every driver, ended by NULL. Defined in formats/registry.c. */

@@ -144,11 +144,8 @@ static int close_top(img_image *image, img_error *err)
     struct imgi_node *top = image->top;
     int rc = 0;
 
-    if (top->writable && top->driver->finish) {
-        pthread_mutex_lock(&top->lock);
-        rc = top->driver->finish(top, err);
-        pthread_mutex_unlock(&top->lock);
-    }
+    if (top->writable)
+        rc = imgi_node_finish(top, err);
     if (rc == 0 && top->writable)
         rc = imgi_node_flush(top, err);
     if (rc == 0 && image->created)

@@ -81,6 +81,13 @@ int imgi_node_open_name(struct imgi_node **node, const char *name, const struct 
 void imgi_node_close(struct imgi_node *node);
 /* Called before each change: tells the driver of the first. */
 int imgi_node_begin_write(struct imgi_node *node, img_error *err);
+/*
+ * Called before guest bytes change, by every way in which they do: tells the driver, if it wants to
+ * know.
+ */
+int imgi_node_track(struct imgi_node *node, uint64_t offset, uint64_t length, img_error *err);
+/* The last changes have been made: what only a complete image has. The flush is the caller's. */
+int imgi_node_finish(struct imgi_node *node, img_error *err);
 /* Write out metadata and flush the files. */
 int imgi_node_flush(struct imgi_node *node, img_error *err);
 

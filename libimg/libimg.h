@@ -354,6 +354,54 @@ IMG_API int img_info(img_image *image, char **json, img_error *err);
 /* Free what libimg gave out as the caller's. NULL is allowed. */
 IMG_API void img_free(void *memory);
 
+/* ------------------------------------------------------------ dirty bitmaps */
+
+/*
+ * A bitmap that is stored in the image tells which parts of the disk have changed since it was
+ * added or cleared: a bit for every `granularity` bytes. While it is enabled every write, zero
+ * and discard request sets bits, and so does whatever writes for the caller (img_convert,
+ * img_commit, img_rebase). The bits are on disk, and can be relied on, once img_close has
+ * succeeded: a bitmap of an image whose writer died is inconsistent, and can only be removed.
+ * Functions that change bitmaps need an image that is open for writing, and have it to themselves.
+ */
+typedef struct img_bitmap {
+    const char *name; /* belongs to the image, until its bitmaps change */
+    uint64_t granularity;
+    bool enabled;
+    bool inconsistent;
+    uint64_t reserved[4];
+} img_bitmap;
+
+/* The n-th bitmap. IMG_E_NOENT past the last one; an image whose format has none has none. */
+IMG_API int img_bitmap_get(img_image *image, size_t n, img_bitmap *bitmap, img_error *err);
+
+/*
+ * Add a bitmap, all clean. granularity: a power of two, 512 at least; 0: the image's cluster
+ * size, but 4096 at least and 65536 at most. IMG_E_EXISTS when there is one of that name.
+ */
+IMG_API int img_bitmap_add(img_image *image, const char *name, uint64_t granularity, bool enabled,
+                           img_error *err);
+
+/* Those below answer IMG_E_NOENT when there is no bitmap of that name. */
+IMG_API int img_bitmap_remove(img_image *image, const char *name, img_error *err);
+/* Make all of it clean. */
+IMG_API int img_bitmap_clear(img_image *image, const char *name, img_error *err);
+IMG_API int img_bitmap_enable(img_image *image, const char *name, bool enabled, img_error *err);
+
+/*
+ * What is dirty in source_name becomes dirty in name too. source: an image whose disk has the same
+ * size, or NULL: the same image.
+ */
+IMG_API int img_bitmap_merge(img_image *image, const char *name, img_image *source,
+                             const char *source_name, img_error *err);
+
+/*
+ * Whether the byte at offset is *dirty, and in *run for how many bytes, of `length` at most, the
+ * answer is the same.
+ */
+IMG_API int img_bitmap_run(img_image *image, const char *name, uint64_t offset, uint64_t length,
+                           uint64_t *run, bool *dirty, img_error *err);
+
 /* --------------------------------------------------------- long operations */
 
 /* How a long operation runs, and who hears of it. */

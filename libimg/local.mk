@@ -2,6 +2,7 @@
 #
 # The core.
 libimgall_la_SOURCES += \
+	libimg/bitmaps.c \
 	libimg/cache.c \
 	libimg/cache.h \
 	libimg/chain.c \

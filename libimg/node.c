@@ -174,6 +174,32 @@ int imgi_node_begin_write(struct imgi_node *node, img_error *err)
     return rc;
 }
 
+int imgi_node_track(struct imgi_node *node, uint64_t offset, uint64_t length, img_error *err)
+{
+    int rc;
+
+    if (!node->tracked || length == 0)
+        return 0;
+    pthread_mutex_lock(&node->lock);
+    rc = node->driver->track(node, offset, length, err);
+    pthread_mutex_unlock(&node->lock);
+    return rc;
+}
+
+int imgi_node_finish(struct imgi_node *node, img_error *err)
+{
+    int rc;
+
+    if (!node->driver->finish)
+        return 0;
+    pthread_mutex_lock(&node->lock);
+    rc = node->driver->finish(node, err);
+    pthread_mutex_unlock(&node->lock);
+    if (rc < 0)
+        imgi_error_image(err, node->name);
+    return rc;
+}
+
 int imgi_node_flush(struct imgi_node *node, img_error *err)
 {
     int rc = 0;

@@ -71,8 +71,10 @@ int imgi_node_write_packed(struct imgi_node *node, uint64_t offset, uint64_t len
                                .from = offset,
                                .to = offset + length,
                                .packed = packed_length};
-    int rc = imgi_node_reserve(node, &alloc, err);
+    int rc = imgi_node_track(node, offset, length, err);
 
+    if (rc == 0)
+        rc = imgi_node_reserve(node, &alloc, err);
     if (rc < 0)
         return rc;
     rc = imgi_io_write(alloc.io, packed, packed_length, alloc.host, err);
@@ -300,9 +302,9 @@ int imgi_node_write(struct imgi_node *node, uint64_t offset, const void *data, s
                     struct imgi_scratch *scratch, img_error *err)
 {
     const uint8_t *buffer = data;
-    int rc = 0;
+    int rc = imgi_node_track(node, offset, length, err);
 
-    if (node->guessed && offset < IMGI_PROBE_BYTES)
+    if (rc == 0 && node->guessed && offset < IMGI_PROBE_BYTES)
         rc = guard_guess(node, offset, buffer, length, err);
     if (rc == 0 && node->pack_only)
         rc = write_pack_only(node, offset, buffer, length, err);

@@ -177,8 +177,10 @@ int imgi_node_zero(struct imgi_node *node, uint64_t offset, uint64_t length, boo
 {
     uint64_t end = offset + length;
     struct span grains = whole_units(node, offset, end, grain_of(node));
-    int rc;
+    int rc = imgi_node_track(node, offset, length, err);
 
+    if (rc < 0)
+        goto out;
     if (!node->driver->zero)
         rc = write_zeros(node, offset, length, scratch, err);
     else if (grains.start > end) /* a part of one grain, in its middle */
@@ -190,6 +192,7 @@ int imgi_node_zero(struct imgi_node *node, uint64_t offset, uint64_t length, boo
         if (rc == 0)
             rc = zero_part(node, (struct span){grains.end, end}, unmap, scratch, err);
     }
+out:
     if (rc < 0)
         imgi_error_image(err, node->name);
     return rc;
@@ -199,15 +202,15 @@ int imgi_node_discard(struct imgi_node *node, uint64_t offset, uint64_t length, 
 {
     struct span span = whole_units(node, offset, offset + length, cluster_of(node));
     struct imgi_range range;
-    int rc;
+    int rc = imgi_node_track(node, offset, length, err);
 
-    if (span.end == span.start || !node->driver->discard)
-        return 0;
-    take(node, &range, span);
-    pthread_mutex_lock(&node->lock);
-    rc = node->driver->discard(node, span.start, span.end - span.start, err);
-    pthread_mutex_unlock(&node->lock);
-    release(node, &range);
+    if (rc == 0 && span.end > span.start && node->driver->discard) {
+        take(node, &range, span);
+        pthread_mutex_lock(&node->lock);
+        rc = node->driver->discard(node, span.start, span.end - span.start, err);
+        pthread_mutex_unlock(&node->lock);
+        release(node, &range);
+    }
     if (rc < 0)
         imgi_error_image(err, node->name);
     return rc;

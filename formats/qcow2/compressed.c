@@ -87,9 +87,10 @@ int qcow2_finish(struct imgi_node *node, img_error *err)
     uint64_t size;
     int rc;
 
+    rc = qcow2_bitmaps_finish(q, err);
     /* Descriptors count whole sectors, and some readers want to have all of the last one. */
-    if (q->stream_end == 0)
-        return 0;
+    if (rc < 0 || q->stream_end == 0)
+        return rc;
     rc = imgi_io_size(node->file, &size, err);
     if (rc == 0 && size % QCOW2_SECTOR != 0)
         rc = imgi_io_resize(node->file, imgi_align_up(size, QCOW2_SECTOR), IMGI_PREALLOC_OFF, err);

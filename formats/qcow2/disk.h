@@ -31,6 +31,8 @@
 #define QCOW2_BITMAPS_MAX 65535u
 #define QCOW2_BITMAP_DIRECTORY_BYTES_MAX (64u << 20)
 #define QCOW2_BITMAP_TABLE_ENTRIES_MAX 0x8000000u
+#define QCOW2_BITMAP_BYTES_MAX (512u << 20) /* of one bitmap's bits */
+#define QCOW2_BITMAP_NAME_MAX 1023u
 #define QCOW2_BACKING_NAME_MAX 1023u
 #define QCOW2_BACKING_FORMAT_MAX 15u
 
@@ -73,6 +75,9 @@ enum qcow2_incompatible {
 #define QCOW2_COMPAT_LAZY_REFCOUNTS (UINT64_C(1) << 0)
 
 enum qcow2_autoclear { QCOW2_AUTOCLEAR_BITMAPS = 1u << 0, QCOW2_AUTOCLEAR_RAW_DATA = 1u << 1 };
+
+/* Those that our writes keep. */
+#define QCOW2_AUTOCLEAR_KEPT ((uint64_t)QCOW2_AUTOCLEAR_BITMAPS)
 
 enum qcow2_crypt { QCOW2_CRYPT_NONE, QCOW2_CRYPT_AES, QCOW2_CRYPT_LUKS };
 enum qcow2_compression { QCOW2_COMPRESSION_DEFLATE, QCOW2_COMPRESSION_ZSTD };
@@ -146,6 +151,8 @@ size_t qcow2_extensions_encode(const struct qcow2_header *header, uint8_t *to);
 int qcow2_extension_add_features(struct qcow2_header *header, img_error *err);
 /* Say the names of the incompatible bits in an error: from the table of the image, or our own. */
 int qcow2_refuse_features(const struct qcow2_header *header, uint64_t bits, img_error *err);
+
+#define QCOW2_BITMAPS_EXTENSION_BYTES 24
 
 /* The bitmaps extension ("Bitmaps extension"); false when the image has none. */
 struct qcow2_bitmaps {
@@ -228,5 +235,14 @@ enum qcow2_bitmap_field {
 
 #define QCOW2_BITMAP_IN_USE (1u << 0)
 #define QCOW2_BITMAP_AUTO (1u << 1)
+#define QCOW2_BITMAP_EXTRA_COMPATIBLE (1u << 2)
+
+/* log2 of the guest bytes that a bit stands for */
+#define QCOW2_BITMAP_GRANULARITY_MIN 9u
+#define QCOW2_BITMAP_GRANULARITY_MAX 31u
+
+/* Entries of a bitmap table: bits that must be zero, and the one that makes all bits 1. */
+#define QCOW2_BITMAP_RESERVED UINT64_C(0xff000000000001fe)
+#define QCOW2_BITMAP_ONES UINT64_C(1)
 
 #endif

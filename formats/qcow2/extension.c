@@ -159,7 +159,7 @@ bool qcow2_bitmaps_find(const struct qcow2_header *header, struct qcow2_bitmaps 
 {
     const struct qcow2_extension *extension = qcow2_extension_find(header, QCOW2_EXT_BITMAPS);
 
-    if (!extension || extension->length < 24)
+    if (!extension || extension->length < QCOW2_BITMAPS_EXTENSION_BYTES)
         return false;
     bitmaps->count = imgi_get_be32(extension->data);
     bitmaps->directory_bytes = imgi_get_be64(extension->data + 8);

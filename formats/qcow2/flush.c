@@ -49,6 +49,8 @@ int qcow2_flush(struct imgi_node *node, img_error *err)
         if (rc == 0)
             rc = qcow2_table_write(&q->l1, node->file, err);
     }
+    if (rc == 0)
+        rc = qcow2_bitmaps_out(q, err);
     if (rc == 0 && q->frees.count > 0) {
         rc = imgi_io_flush(node->file, err);
         if (rc == 0)

@@ -3,6 +3,11 @@ libimgall_la_SOURCES += \
 	formats/qcow2/alloc.c \
 	formats/qcow2/backing.c \
 	formats/qcow2/bitmap.c \
+	formats/qcow2/bitmap.h \
+	formats/qcow2/bitmap_bits.c \
+	formats/qcow2/bitmap_ops.c \
+	formats/qcow2/bitmap_resize.c \
+	formats/qcow2/bitmap_store.c \
 	formats/qcow2/check.c \
 	formats/qcow2/check.h \
 	formats/qcow2/check_compare.c \

@@ -9,9 +9,10 @@
 
 #include "qcow2.h"
 
-/* Memory for L2 tables and refcount blocks (two of 2 MiB each are kept in any case). */
+/* Memory for L2 tables, refcount blocks and bitmaps (two of 2 MiB each are kept in any case). */
 #define L2_BUDGET (4u << 20)
 #define REFCOUNT_BUDGET (1u << 20)
+#define BITMAP_BUDGET (1u << 20)
 
 static int qcow2_probe(const struct imgi_probe *probe)
 {
@@ -31,6 +32,8 @@ int qcow2_attach(struct qcow2 *q, struct imgi_node *node, img_error *err)
                                    .opaque = q};
     struct imgi_cache_params refcounts = {
         .io = node->file, .what = "refcount block", .budget = REFCOUNT_BUDGET};
+    struct imgi_cache_params bitmaps = {
+        .io = node->file, .what = "bitmap data", .budget = BITMAP_BUDGET};
     int rc;
 
     q->node = node;
@@ -43,10 +46,12 @@ int qcow2_attach(struct qcow2 *q, struct imgi_node *node, img_error *err)
     q->subcluster_bits = q->cluster_bits - imgi_log2(q->subclusters);
     q->block_bits = q->cluster_bits + 3 - q->header.refcount_order;
     q->refcount_max = UINT64_MAX >> (64 - (1u << q->header.refcount_order));
-    l2.table_size = refcounts.table_size = q->cluster_size;
+    l2.table_size = refcounts.table_size = bitmaps.table_size = q->cluster_size;
     rc = imgi_cache_new(&q->l2_cache, &l2, err);
     if (rc == 0)
         rc = imgi_cache_new(&q->refcount_cache, &refcounts, err);
+    if (rc == 0)
+        rc = imgi_cache_new(&q->bitmap_cache, &bitmaps, err);
     return rc;
 }
 
@@ -54,6 +59,8 @@ void qcow2_detach(struct qcow2 *q)
 {
     imgi_cache_free(q->l2_cache);
     imgi_cache_free(q->refcount_cache);
+    imgi_cache_free(q->bitmap_cache);
+    qcow2_bitmaps_free(&q->bitmaps);
     qcow2_table_free(&q->l1);
     qcow2_table_free(&q->reftable);
     qcow2_owned_free(&q->owned);
@@ -231,19 +238,21 @@ int qcow2_own_again(struct qcow2 *q, img_error *err)
 }
 
 /*
- * Autoclear bits promise what a writer that does not know them cannot keep, and we do not keep
- * bitmaps up to date: all are cleared before anything else changes.
+ * Autoclear bits promise what a writer that does not know them cannot keep: those are cleared
+ * before anything else changes.
  */
 static int clear_promises(struct qcow2 *q, img_error *err)
 {
-    uint8_t zeros[8] = {0};
+    uint64_t kept = q->header.autoclear & QCOW2_AUTOCLEAR_KEPT;
+    uint8_t bytes[8];
     int rc;
 
-    if (q->header.autoclear == 0)
+    if (q->header.autoclear == kept)
         return 0;
-    rc = qcow2_header_update(q, QCOW2_AT_AUTOCLEAR, zeros, sizeof(zeros), err);
+    imgi_put_be64(bytes, kept);
+    rc = qcow2_header_update(q, QCOW2_AT_AUTOCLEAR, bytes, sizeof(bytes), err);
     if (rc == 0)
-        q->header.autoclear = 0;
+        q->header.autoclear = kept;
     return rc;
 }
 
@@ -259,6 +268,8 @@ static int prepare_writing(struct qcow2 *q, img_error *err)
         rc = qcow2_need_reftable(q, err);
     if (rc == 0)
         rc = own_metadata(q, err);
+    if (rc == 0)
+        rc = qcow2_bitmaps_open(q, err);
     if (rc == 0)
         rc = clear_promises(q, err);
     return rc;
@@ -333,6 +344,7 @@ const struct imgi_driver imgi_driver_qcow2 = {
     .info = qcow2_info,
     .snapshots = qcow2_info_snapshots,
     .map = qcow2_map,
+    .track = qcow2_track,
     .reserve = qcow2_reserve,
     .link = qcow2_link,
     .cancel = qcow2_cancel,
@@ -344,5 +356,6 @@ const struct imgi_driver imgi_driver_qcow2 = {
     .make_empty = qcow2_make_empty,
     .set_backing = qcow2_set_backing,
     .check = qcow2_check,
+    .bitmaps = &qcow2_bitmap_ops,
     .measure = qcow2_measure,
 };

@@ -10,14 +10,14 @@
 
 #include "qcow2.h"
 
-#define OWNER_BITS 3
+#define OWNER_BITS QCOW2_OWNER_BITS
 #define OWNER_MASK ((1u << OWNER_BITS) - 1)
 
 const char *qcow2_owner_name(enum qcow2_owner owner)
 {
     static const char *const names[] = {"nothing",          "the header",   "the refcount table",
                                         "a refcount block", "the L1 table", "an L2 table",
-                                        "a snapshot"};
+                                        "a snapshot",       "a bitmap"};
 
     return names[owner];
 }

@@ -49,12 +49,15 @@ enum qcow2_owner {
     QCOW2_OWNER_REFBLOCK,
     QCOW2_OWNER_L1,
     QCOW2_OWNER_L2,
-    QCOW2_OWNER_SNAPSHOT /* the snapshot table and the snapshots' L1 tables */
+    QCOW2_OWNER_SNAPSHOT, /* the snapshot table and the snapshots' L1 tables */
+    QCOW2_OWNER_BITMAP    /* the bitmap directory and the bitmaps' tables */
 };
+
+#define QCOW2_OWNER_BITS 4 /* that hold any of them */
 
 /* A set of host clusters, as an open hash. Kept for images that are open for writing. */
 struct qcow2_owned {
-    uint64_t *slots; /* cluster number << 3 | owner; 0: free */
+    uint64_t *slots; /* cluster number << QCOW2_OWNER_BITS | owner; 0: free */
     size_t size;     /* a power of two, or 0 */
     size_t count;
 };
@@ -82,6 +85,26 @@ struct qcow2_frees {
     size_t count, room;
 };
 
+/* -------------------------------------------------------------- dirty bitmaps (bitmap.c) */
+
+/* One bitmap: its record in the directory, and its table once that is needed. */
+struct qcow2_bitmap {
+    uint64_t table_offset;
+    uint32_t table_entries;
+    uint32_t flags; /* IN_USE here: found so, its content is not to be trusted */
+    unsigned granularity_bits;
+    char *name;               /* owned */
+    struct qcow2_table table; /* entries NULL: not loaded */
+    bool marked;              /* in use by us: the directory on disk says so */
+    bool marking;             /* is being marked */
+};
+
+struct qcow2_bitmap_list {
+    struct qcow2_bitmap *bitmaps;
+    size_t count;
+    uint64_t directory_offset, directory_bytes;
+};
+
 /* ------------------------------------------------------------------------------ the image */
 
 struct qcow2 {
@@ -105,7 +128,9 @@ struct qcow2 {
     struct imgi_cache *refcount_cache;
     struct qcow2_owned owned;
     struct qcow2_frees frees;
-    uint64_t free_hint;  /* every cluster below has a refcount that is not 0 */
+    struct qcow2_bitmap_list bitmaps; /* loaded when open for writing, or asked for */
+    struct imgi_cache *bitmap_cache;  /* clusters of the bitmaps' bits */
+    uint64_t free_hint;               /* every cluster below has a refcount that is not 0 */
     uint64_t stream_end; /* where the next compressed stream may be appended; 0: nowhere */
     bool broken;         /* a contradiction was met: nothing more is written */
 };
@@ -358,23 +383,29 @@ int qcow2_snapshots_load(struct qcow2 *q, struct qcow2_snapshots *snapshots, img
 void qcow2_snapshots_free(struct qcow2_snapshots *snapshots);
 int qcow2_info_snapshots(struct imgi_node *node, struct imgi_info *info, img_error *err);
 
-/* -------------------------------------------------------------------------- bitmaps (bitmap.c) */
+/* ----------------------------------------------------- dirty bitmaps (bitmap*.c, bitmap.h) */
 
-struct qcow2_bitmap {
-    uint64_t table_offset;
-    uint32_t table_entries, flags;
-    unsigned granularity_bits;
-    char *name; /* owned */
-};
-
-struct qcow2_bitmap_list {
-    struct qcow2_bitmap *bitmaps;
-    size_t count;
-    uint64_t directory_offset, directory_bytes;
-};
-/* An empty list where the image has no bitmaps, or none that can be relied on. */
+/*
+ * What the directory says. An empty list where the image has no bitmaps, or none that can be
+ * relied on.
+ */
 int qcow2_bitmaps_load(struct qcow2 *q, struct qcow2_bitmap_list *list, img_error *err);
 void qcow2_bitmaps_free(struct qcow2_bitmap_list *list);
+/* The image is opened for writing: load the bitmaps, or drop those that cannot be relied on. */
+int qcow2_bitmaps_open(struct qcow2 *q, img_error *err);
+/* The tables of the bitmaps to disk, with what they name; the refcounts are there, flushed. */
+int qcow2_bitmaps_out(struct qcow2 *q, img_error *err);
+/* A writer is done: all to disk, and the bitmaps can be relied on again. */
+int qcow2_bitmaps_finish(struct qcow2 *q, img_error *err);
+/*
+ * The disk changes its size: the first is called before anything has changed, and fails when a
+ * bitmap could not follow; the second when node->size and the header say the new size.
+ */
+int qcow2_bitmaps_before_resize(struct qcow2 *q, uint64_t size, img_error *err);
+int qcow2_bitmaps_resize(struct qcow2 *q, uint64_t old_size, img_error *err);
+/* Any way in which the guest's bytes are about to change (driver.h). */
+int qcow2_track(struct imgi_node *node, uint64_t offset, uint64_t length, img_error *err);
+extern const struct imgi_bitmap_ops qcow2_bitmap_ops;
 
 /* ----------------------------------------------------------------- options.c, measure.c, ... */
 

@@ -151,6 +151,7 @@ static void forget_cluster(struct qcow2 *q, uint64_t cluster)
     if (q->stream_end >> q->cluster_bits == cluster)
         q->stream_end = 0;
     imgi_cache_forget(q->l2_cache, cluster << q->cluster_bits);
+    imgi_cache_forget(q->bitmap_cache, cluster << q->cluster_bits);
 }
 
 static int drop_one(struct qcow2 *q, const struct span *span, uint64_t i, uint64_t cluster,

@@ -182,9 +182,17 @@ static int shrink(struct qcow2 *q, uint64_t size, img_error *err)
 int qcow2_resize(struct imgi_node *node, uint64_t size, enum img_preallocation mode, img_error *err)
 {
     struct qcow2 *q = qcow2_of(node);
+    uint64_t old = node->size;
     int rc = check_size(q, size, err);
 
-    if (rc < 0)
-        return rc;
-    return size < node->size ? shrink(q, size, err) : grow(q, size, mode, err);
+    if (rc == 0)
+        rc = qcow2_bitmaps_before_resize(q, size, err);
+    /* What is cut off stays if a shrink fails half-way, and has changed then. */
+    if (rc == 0 && size < old && node->tracked)
+        rc = qcow2_track(node, size, old - size, err);
+    if (rc == 0)
+        rc = size < old ? shrink(q, size, err) : grow(q, size, mode, err);
+    if (rc == 0)
+        rc = qcow2_bitmaps_resize(q, old, err);
+    return rc;
 }

@@ -129,6 +129,8 @@ static int fill_base(img_job *job, struct commit *commit, img_error *err)
     if (rc == 0)
         rc = imgi_walk_run(&walk, err);
     if (rc == 0)
+        rc = imgi_node_finish(base, err);
+    if (rc == 0)
         rc = imgi_node_flush(base, err);
     return rc;
 }

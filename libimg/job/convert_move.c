@@ -205,25 +205,24 @@ static int place_segment(struct convert *convert, struct piece *piece,
                          const struct segment *segment, img_error *err)
 {
     uint64_t done = 0;
+    int rc = imgi_node_track(convert->target, segment->offset, segment->length, err);
 
-    while (done < segment->length) {
+    while (rc == 0 && done < segment->length) {
         struct imgi_extent extent;
         uint64_t length;
-        int rc = imgi_node_map(convert->target, segment->offset + done, segment->length - done,
-                               &extent, err);
 
+        rc = imgi_node_map(convert->target, segment->offset + done, segment->length - done, &extent,
+                           err);
         if (rc < 0)
-            return rc;
+            break;
         length = extent.length;
         if (extent.kind == IMGI_DATA && segment->kind != SEGMENT_PACKED)
             place(piece, segment, done, extent.io, extent.host, length);
         else
             rc = place_new(convert, piece, segment, done, &length, err);
-        if (rc < 0)
-            return rc;
         done += length;
     }
-    return 0;
+    return rc;
 }
 
 /* The ordinary way, for a target that has a past. */

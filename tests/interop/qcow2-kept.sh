@@ -55,7 +55,7 @@ seq 1 100000 | head -c 1048576 >full.raw
 "$IMG" check -q image || fail "refcounts of one bit: status $?"
 "$IMG" compare -q -F raw image full.raw || fail "refcounts of one bit: not equal"
 
-note "bitmaps are stale once we have written"
+note "bitmaps stay, unknown autoclear bits do not"
 rm -f image twin.raw
 "$QEMU_IMG" create -q -f qcow2 image $size
 truncate -s $size twin.raw
@@ -63,9 +63,18 @@ truncate -s $size twin.raw
 [ "$(peek image 88 8)" = 0000000000000001 ] || fail "qemu-img set no autoclear bit"
 "$IMG" check -q image || fail "an image with a bitmap leaks: status $?"
 [ "$(peek image 88 8)" = 0000000000000001 ] || fail "reading cleared the autoclear bit"
+poke image 88 8000000000000001
 "$write" -f qcow2 -s 5 -n 5 image twin.raw || fail "img-write"
-[ "$(peek image 88 8)" = 0000000000000000 ] || fail "writing left the autoclear bit"
+[ "$(peek image 88 8)" = 0000000000000001 ] || fail "the autoclear bits are wrong after writing"
 "$QEMU_IMG" compare -q -F raw image twin.raw || fail "not equal"
+"$QEMU_IMG" check -q image || fail "check: status $?"
+"$QEMU_IMG" info image | grep -q 'name: b0' || fail "the bitmap is gone"
+
+note "bitmaps that somebody did not keep are dropped by a writer"
+poke image 95 00
+"$write" -f qcow2 -s 6 -n 5 image twin.raw || fail "img-write"
+"$QEMU_IMG" compare -q -F raw image twin.raw || fail "not equal"
+! "$QEMU_IMG" info image 2>&1 | grep -q bitmap || fail "a stale bitmap is still named"
 
 note "unknown extensions and feature bits"
 rm -f image twin.raw
