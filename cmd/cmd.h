@@ -81,6 +81,7 @@ struct cli {
     int fail_status;           /* what cli_fail sets status to */
     bool json;                 /* --output=json: results and errors as JSON */
     bool quiet;
+    img_secrets *secrets; /* from --object; NULL: none */
 };
 
 /* ---------------------------------------------------------------- options */
@@ -190,6 +191,7 @@ struct open_args {
     enum img_cache cache;
     unsigned flags; /* enum img_open_flags */
     bool image_opts;
+    bool found; /* the name was not typed: it stands in an image */
 };
 
 /*
@@ -202,6 +204,8 @@ bool open_take_option(struct cli *cli, struct open_args *args, int key, const ch
  * where role is "source " or "".
  */
 bool open_settle(struct cli *cli, const char *role, struct open_args *args);
+/* How to open or make an image of that name. */
+img_open_params open_params(const struct cli *cli, const struct open_args *args);
 /* Open or say why not. */
 bool open_image(struct cli *cli, img_image **image, const char *name, const struct open_args *args);
 /* Warn that an image opened for writing was only guessed to be raw. */
@@ -228,8 +232,8 @@ bool create_option_known(const char *format, const char *name);
 bool create_options_known(struct cli *cli, const char *prefix, const char *format,
                           const struct option_list *list);
 
-/* Take one --object. */
-bool object_take(struct cli *cli, const char *text);
+/* Take one --object; its text is overwritten. */
+bool object_take(struct cli *cli, char *text);
 
 /* --------------------------------------------------------------- progress */
 

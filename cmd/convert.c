@@ -156,6 +156,8 @@ static bool check_conflicts(struct cli *cli, const struct convert_args *args)
         return cli_fail(cli, "Cannot use copy offloading in salvaging mode");
     if ((args->flags & IMG_JOB_TARGET_ZERO) && !args->no_create)
         return cli_fail(cli, "--target-is-zero requires use of -n flag");
+    if (args->target.image_opts && !args->no_create)
+        return cli_fail(cli, "--target-image-opts requires use of -n flag");
     if (args->no_create && args->options.given)
         return cli_fail(cli, "-o has no effect when skipping image creation");
     if ((args->flags & IMG_JOB_TARGET_ZERO) && args->backing)
@@ -170,8 +172,10 @@ static bool parse(struct cli *cli, struct convert_args *args, int argc, char **a
 
     if (!cli_options(cli, argc, argv, take_option, args, &first))
         return false;
+    if (!args->target.format && !args->target.image_opts)
+        args->target.format = "raw";
     if (args->options.help)
-        return create_list_options(cli, args->target.format,
+        return create_list_options(cli, args->target.format ? args->target.format : "raw",
                                    argc - first > 1 ? argv[argc - 1] : NULL);
     if (!check_conflicts(cli, args))
         return false;
@@ -188,7 +192,7 @@ static bool parse(struct cli *cli, struct convert_args *args, int argc, char **a
 static int run(struct cli *cli, int argc, char **argv)
 {
     struct convert_args args = {
-        .target = {.format = "raw", .cache = IMG_CACHE_UNSAFE, .flags = IMG_OPEN_WRITE},
+        .target = {.cache = IMG_CACHE_UNSAFE, .flags = IMG_OPEN_WRITE},
     };
 
     if (parse(cli, &args, argc, argv)) {

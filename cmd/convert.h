@@ -8,7 +8,7 @@
 
 /* What the command line asks for. */
 struct convert_args {
-    struct open_args source, target; /* target.format is never NULL */
+    struct open_args source, target; /* target.format is NULL with image_opts only */
     char *const *sources;            /* the names */
     size_t source_count;
     const char *filename;       /* the target's name */

@@ -97,6 +97,10 @@ static bool settle_options(struct conversion *conversion)
     const char *preallocation;
     char size[24];
 
+    if (!args->target.format) { /* the target says it itself */
+        args->has_backing = args->backing != NULL;
+        return true;
+    }
     if (!create_format_known(args->target.format))
         return cli_fail_code(cli, IMG_E_NOENT, "Unknown file format '%s'", args->target.format);
     if (!create_options_known(cli, "", args->target.format, &args->options) ||
@@ -112,7 +116,7 @@ static bool settle_options(struct conversion *conversion)
 static bool open_target(struct conversion *conversion)
 {
     const struct convert_args *args = conversion->args;
-    img_open_params params = {.flags = args->target.flags, .cache = args->target.cache};
+    img_open_params params = open_params(conversion->cli, &args->target);
     img_error err = {0};
 
     if (args->no_create) {
@@ -182,7 +186,8 @@ static void report_json(const struct conversion *conversion, const img_job *job)
     emit_begin(&emit, NULL, '{');
     emit_uint(&emit, "virtual-size", conversion->total);
     emit_string(&emit, "filename", conversion->args->filename);
-    emit_string(&emit, "format", conversion->args->target.format);
+    if (conversion->args->target.format)
+        emit_string(&emit, "format", conversion->args->target.format);
     emit_uint(&emit, "salvaged", img_job_salvaged(job));
     emit_end(&emit, '}');
 }

@@ -127,7 +127,8 @@ static bool copy(struct cli *cli, img_image *source, img_image *target, uint64_t
 
 static bool make(struct cli *cli, const struct args *args, uint64_t size, img_image **target)
 {
-    img_open_params params = {.flags = IMG_OPEN_WRITE};
+    struct open_args open = {.flags = IMG_OPEN_WRITE};
+    img_open_params params = open_params(cli, &open);
     struct option_list list = {0};
     img_error err = {0};
     char text[24];

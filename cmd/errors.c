@@ -196,7 +196,7 @@ bool cli_fail_error(struct cli *cli, const img_error *err, const char *format, .
 bool cli_fail_open(struct cli *cli, const img_error *err, const char *name)
 {
     char context[CONTEXT_TEXT], cause[CAUSE_TEXT];
-    bool other = err->image[0] && strcmp(err->image, name) != 0;
+    bool other = err->image[0] && !strstr(name, err->image);
 
     snprintf(context, sizeof(context), "Could not open '%s'", name);
     name_cause_text(cause, err, "open");

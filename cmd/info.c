@@ -150,6 +150,10 @@ static bool follow(struct cli *cli, const struct args *args, json_t *list, struc
     json_t *info;
 
     open.format = link->format;
+    if (json_array_size(list) > 0) {
+        open.found = true;
+        open.image_opts = false;
+    }
     info = look(cli, link->name, &open, &below);
     link_free(link);
     *link = below;

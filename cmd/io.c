@@ -67,7 +67,7 @@ bool io_parse_discard(struct io *io, const char *text, bool *unmap)
 
 bool io_open(struct io *io, const char *name, const struct open_args *args, bool unmap)
 {
-    img_open_params params = {.format = args->format, .flags = args->flags, .cache = args->cache};
+    img_open_params params = open_params(io->cli, args);
     bool writable = args->flags & IMG_OPEN_WRITE;
     img_error err = {0};
 

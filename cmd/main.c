@@ -83,6 +83,7 @@ int main(int argc, char **argv)
     };
     int status = run(&cli, argc, argv);
 
+    img_secrets_free(cli.secrets);
     /* A result that could not be written, to a full disk say, is no success. */
     if ((fflush(stdout) != 0 || ferror(stdout)) && status == 0) {
         cli_fail(&cli, "error writing the output: %s", strerror(errno));

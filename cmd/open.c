@@ -31,15 +31,25 @@ bool open_settle(struct cli *cli, const char *role, struct open_args *args)
     return true;
 }
 
+img_open_params open_params(const struct cli *cli, const struct open_args *args)
+{
+    unsigned flags = args->image_opts ? IMG_OPEN_OPTIONS : args->found ? 0 : IMG_OPEN_TYPED;
+
+    return (img_open_params){
+        .format = args->format,
+        .flags = args->flags | flags,
+        .cache = args->cache,
+        .secrets = cli->secrets,
+    };
+}
+
 bool open_image(struct cli *cli, img_image **image, const char *name, const struct open_args *args)
 {
-    img_open_params params = {.format = args->format, .flags = args->flags, .cache = args->cache};
+    img_open_params params = open_params(cli, args);
     img_error err = {0};
 
     if (args->image_opts && args->format)
         return cli_fail(cli, "--image-opts and --format are mutually exclusive");
-    if (args->image_opts)
-        return cli_fail_code(cli, IMG_E_UNSUPPORTED, "--image-opts is not supported yet");
     if (img_open(image, name, &params, &err) < 0)
         return cli_fail_open(cli, &err, name);
     return true;

@@ -55,42 +55,81 @@ static int raw_create(struct imgi_create *create, img_error *err)
     return rc;
 }
 
+/* A window of the file may be the disk: options "offset" and "size". */
+struct raw {
+    uint64_t offset;
+    bool fixed; /* the window has an end */
+};
+
+static const struct imgi_opt open_options[] = {
+    {"offset", IMGI_OPT_SIZE, NULL, "offset in the disk where the image starts", true},
+    {"size", IMGI_OPT_SIZE, NULL, "virtual disk size", true},
+    {0},
+};
+
+static int check_window(const struct raw *raw, uint64_t size, uint64_t file_size, img_error *err)
+{
+    if (raw->offset > file_size)
+        return imgi_fail(err, IMG_E_INVAL,
+                         "Offset (%llu) cannot be greater than size of the containing file (%llu)",
+                         (unsigned long long)raw->offset, (unsigned long long)file_size);
+    if (raw->fixed && !imgi_span_ok(raw->offset, size, file_size))
+        return imgi_fail(err, IMG_E_INVAL,
+                         "The sum of offset (%llu) and size (%llu) has to be smaller or equal to "
+                         "the  actual size of the containing file (%llu)",
+                         (unsigned long long)raw->offset, (unsigned long long)size,
+                         (unsigned long long)file_size);
+    if (raw->fixed && size % SECTOR != 0)
+        return imgi_fail(err, IMG_E_INVAL, "Specified size is not multiple of %d", SECTOR);
+    return 0;
+}
+
 static int raw_open(struct imgi_node *node, img_error *err)
 {
-    uint64_t size;
-    int rc = imgi_io_size(node->file, &size, err);
+    struct raw *raw = node->state;
+    uint64_t file_size, size = imgi_options_number(node->options, open_options, "size");
+    int rc = imgi_io_size(node->file, &file_size, err);
 
     if (rc < 0)
         return rc;
-    if (size > INT64_MAX - SECTOR)
-        return imgi_fail(err, IMG_E_LIMIT, "a file of %llu bytes", (unsigned long long)size);
-    node->size = imgi_align_up(size, SECTOR);
+    if (file_size > INT64_MAX - SECTOR)
+        return imgi_fail(err, IMG_E_LIMIT, "a file of %llu bytes", (unsigned long long)file_size);
+    raw->offset = imgi_options_number(node->options, open_options, "offset");
+    raw->fixed = imgi_options_string(node->options, open_options, "size") != NULL;
+    rc = check_window(raw, size, file_size, err);
+    node->size = raw->fixed ? size : imgi_align_up(file_size - raw->offset, SECTOR);
     node->reads_zero = true;
-    return 0;
+    return rc;
 }
 
 static int raw_map(struct imgi_node *node, uint64_t offset, uint64_t length,
                    struct imgi_extent *extent, img_error *err)
 {
+    const struct raw *raw = node->state;
+
     (void)err;
     extent->offset = offset;
     extent->length = length;
     extent->kind = IMGI_DATA;
     extent->flags = IMGI_EXTENT_INPLACE | IMGI_EXTENT_HOLES;
     extent->io = node->file;
-    extent->host = offset;
+    extent->host = raw->offset + offset;
     return 0;
 }
 
 static int raw_zero(struct imgi_node *node, uint64_t offset, uint64_t length, bool unmap,
                     img_error *err)
 {
-    return imgi_io_zero(node->file, offset, length, unmap, err);
+    const struct raw *raw = node->state;
+
+    return imgi_io_zero(node->file, raw->offset + offset, length, unmap, err);
 }
 
 static int raw_discard(struct imgi_node *node, uint64_t offset, uint64_t length, img_error *err)
 {
-    return imgi_io_discard(node->file, offset, length, err);
+    const struct raw *raw = node->state;
+
+    return imgi_io_discard(node->file, raw->offset + offset, length, err);
 }
 
 static int raw_resize(struct imgi_node *node, uint64_t size, enum img_preallocation mode,
@@ -101,11 +140,16 @@ static int raw_resize(struct imgi_node *node, uint64_t size, enum img_preallocat
         [IMG_PREALLOC_FALLOC] = IMGI_PREALLOC_FALLOC,
         [IMG_PREALLOC_FULL] = IMGI_PREALLOC_FULL,
     };
+    const struct raw *raw = node->state;
     int rc;
 
     if (mode == IMG_PREALLOC_METADATA)
         return imgi_fail(err, IMG_E_UNSUPPORTED, "Unsupported preallocation mode: metadata");
-    rc = imgi_io_resize(node->file, size, modes[mode], err);
+    if (raw->fixed)
+        return imgi_fail(err, IMG_E_INVAL, "Cannot resize fixed-size raw disks");
+    if (size > INT64_MAX - SECTOR - raw->offset)
+        return imgi_fail(err, IMG_E_LIMIT, "Disk size too large for the given offset");
+    rc = imgi_io_resize(node->file, raw->offset + size, modes[mode], err);
     if (rc == 0)
         node->size = imgi_align_up(size, SECTOR);
     return rc;
@@ -123,7 +167,9 @@ static int raw_measure(const struct imgi_measure *measure, img_measure_result *r
 
 const struct imgi_driver imgi_driver_raw = {
     .name = "raw",
+    .state_size = sizeof(struct raw),
     .create_options = create_options,
+    .open_options = open_options,
     .probe = raw_probe,
     .create = raw_create,
     .open = raw_open,

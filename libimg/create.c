@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
+#include "spec.h"
 
 /* What a creation needs, and what it must undo. */
 struct creation {
@@ -203,8 +203,19 @@ int imgi_image_create_io(img_image **out, struct imgi_io *io, const char *name, 
     return 0;
 }
 
+/* *name becomes that of the file that a typed name means. */
+static int creatable_name(const char **name, unsigned flags, img_error *err)
+{
+    if (flags & IMG_OPEN_OPTIONS)
+        return imgi_fail(err, IMG_E_UNSUPPORTED, "a new image needs a name, not options");
+    return flags & IMG_OPEN_TYPED ? imgi_spec_path(*name, name, err) : 0;
+}
+
 int img_create(img_image **image, const char *name, const char *format, uint64_t size,
                const img_options *options, const img_open_params *params, img_error *err)
 {
-    return imgi_image_create_io(image, NULL, name, format, size, options, params, err);
+    int rc = params ? creatable_name(&name, params->flags, err) : 0;
+
+    return rc < 0 ? rc
+                  : imgi_image_create_io(image, NULL, name, format, size, options, params, err);
 }

@@ -80,6 +80,13 @@ struct imgi_alloc {
 
 /* ------------------------------------------------------------------ nodes */
 
+/* What becomes of writes that are nothing but zeros. */
+enum imgi_detect {
+    IMGI_DETECT_OFF,  /* written */
+    IMGI_DETECT_ON,   /* made zeros, as img_zero does it */
+    IMGI_DETECT_UNMAP /* likewise, and the space may be given back */
+};
+
 /* One image of a chain. */
 struct imgi_node {
     /* Set by the core before open. */
@@ -113,6 +120,9 @@ struct imgi_node {
     struct imgi_files *files;
     struct imgi_node *backing;
     struct imgi_ranges *ranges;
+    img_options *options_owned; /* what options points to, when it is the node's; or NULL */
+    enum imgi_detect detect_zeroes;
+    bool no_unmap; /* discards do nothing, and zeros give no space back */
     bool guessed;
     bool begun; /* begin_write has been called, or need not be */
 };

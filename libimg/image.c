@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
+#include "spec.h"
 
 img_image *imgi_image_new(const img_open_params *params, img_error *err)
 {
@@ -77,12 +77,9 @@ struct imgi_open imgi_image_how(const img_image *image, const img_open_params *p
     };
 }
 
-/* The top is open or failed (rc): open what is below it and hand the image out, or undo all. */
-static int finish_open(img_image *image, const struct imgi_open *how, int rc, img_image **out,
-                       img_error *err)
+/* The image is open or failed (rc): hand it out, or undo all. */
+static int finish_open(img_image *image, int rc, img_image **out)
 {
-    if (rc == 0)
-        rc = imgi_chain_open(image->top, how, err);
     if (rc < 0) {
         image_free(image);
         return rc;
@@ -91,15 +88,32 @@ static int finish_open(img_image *image, const struct imgi_open *how, int rc, im
     return 0;
 }
 
+static int open_chain(img_image *image, const char *path, const struct imgi_open *how,
+                      img_error *err)
+{
+    int rc = imgi_node_open_name(&image->top, path, how, err);
+
+    return rc == 0 ? imgi_chain_open(image->top, how, err) : rc;
+}
+
 int img_open(img_image **out, const char *name, const img_open_params *params, img_error *err)
 {
     img_image *image = imgi_image_new(params, err);
+    img_options *pairs;
     struct imgi_open how;
+    const char *path;
+    int rc;
 
     if (!image)
         return IMG_E_NOMEM;
     how = imgi_image_how(image, params);
-    return finish_open(image, &how, imgi_node_open_name(&image->top, name, &how, err), out, err);
+    rc = imgi_spec_parse(name, how.flags, &pairs, &path, err);
+    if (rc == 0 && pairs)
+        rc = imgi_spec_open(&image->top, pairs, &how, err);
+    else if (rc == 0)
+        rc = open_chain(image, path, &how, err);
+    img_options_free(pairs);
+    return finish_open(image, rc, out);
 }
 
 /* A list of files that begins with io, which it takes over. NULL after a failure. */
@@ -125,6 +139,7 @@ int imgi_image_open_io(img_image **out, struct imgi_io *io, const char *name,
     img_image *image = imgi_image_new(params, err);
     struct imgi_files *files;
     struct imgi_open how;
+    int rc;
 
     if (!image) {
         imgi_io_close(io);
@@ -136,7 +151,10 @@ int imgi_image_open_io(img_image **out, struct imgi_io *io, const char *name,
         image_free(image);
         return IMG_E_NOMEM;
     }
-    return finish_open(image, &how, imgi_node_open(&image->top, files, &how, err), out, err);
+    rc = imgi_node_open(&image->top, files, &how, err);
+    if (rc == 0)
+        rc = imgi_chain_open(image->top, &how, err);
+    return finish_open(image, rc, out);
 }
 
 static int close_top(img_image *image, img_error *err)

@@ -196,7 +196,9 @@ enum img_open_flags {
     IMG_OPEN_SHARE = 1u << 2,      /* read although a writer has it open (qemu-img's -U) */
     IMG_OPEN_NO_LOCK = 1u << 3,    /* take no locks at all */
     IMG_OPEN_CHECK = 1u << 4,      /* for img_check: open what is too damaged to use */
-    IMG_OPEN_NO_FILES = 1u << 5    /* for a look at the metadata: open nothing the image names */
+    IMG_OPEN_NO_FILES = 1u << 5,   /* for a look at the metadata: open nothing the image names */
+    IMG_OPEN_TYPED = 1u << 6,      /* a user typed the name, see img_open */
+    IMG_OPEN_OPTIONS = 1u << 7     /* the name is a list of options, see img_open */
 };
 
 /* How writes reach the disk, and reads come from it (qemu-img's -t and -T). */
@@ -227,6 +229,14 @@ typedef struct img_open_params {
  * params may be NULL. On success *image is the caller's, to end with img_close.
  * An image whose format was guessed to be raw refuses writes that would make it
  * look like another format.
+ *
+ * The name is a file's, whatever it looks like. With IMG_OPEN_TYPED it may also be what qemu-img's
+ * user may type: "file:NAME", or "json:" and a JSON object; what looks like a protocol ("nbd:x") is
+ * one. With IMG_OPEN_OPTIONS it is "driver=FMT,file.filename=NAME,...", a comma in a value written
+ * twice. Both ways take the same nested options: driver, file.driver, file.filename, file.locking,
+ * file.aio, backing and backing.*, read-only, force-share, cache.direct, cache.no-flush, discard,
+ * detect-zeroes, and those of the format. They override format, flags and cache. Such names must
+ * come from somebody who may open any file: never from an image.
  */
 IMG_API int img_open(img_image **image, const char *name, const img_open_params *params,
                      img_error *err);
@@ -238,7 +248,8 @@ IMG_API int img_open(img_image **image, const char *name, const img_open_params 
  * size: bytes; where options hold "size" that one counts and size must be 0.
  * options: the format's create options, or NULL. "backing_file" and "backing_fmt"
  * make an overlay; the size may then be 0 to take that of the backing image.
- * params: flags, cache, policy and secrets as for img_open (format is ignored), or NULL.
+ * params: flags, cache, policy and secrets as for img_open (format is ignored, and options instead
+ * of a name make no image), or NULL.
  */
 IMG_API int img_create(img_image **image, const char *name, const char *format, uint64_t size,
                        const img_options *options, const img_open_params *params, img_error *err);

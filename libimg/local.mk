@@ -28,6 +28,9 @@ libimgall_la_SOURCES += \
 	libimg/reopen.c \
 	libimg/request.c \
 	libimg/secrets.c \
+	libimg/spec.c \
+	libimg/spec.h \
+	libimg/spec_open.c \
 	libimg/size.c \
 	libimg/version.c \
 	libimg/write.c \

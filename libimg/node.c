@@ -71,7 +71,7 @@ static int open_driver(struct imgi_node *node, img_error *err)
     int rc;
 
     if (node->options) {
-        rc = imgi_options_check(node->options, driver->open_options, driver->name, err);
+        rc = imgi_options_check_open(node->options, driver->open_options, driver->name, err);
         if (rc < 0)
             return rc;
     }
@@ -145,6 +145,7 @@ void imgi_node_close(struct imgi_node *node)
         imgi_ranges_free(node->ranges);
         pthread_mutex_destroy(&node->lock);
         imgi_files_free(node->files);
+        img_options_free(node->options_owned);
         free(node->state);
         free(node->backing_name);
         free(node->backing_format);

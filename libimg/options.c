@@ -262,6 +262,16 @@ int imgi_options_check(const img_options *options, const struct imgi_opt *table,
     return 0;
 }
 
+int imgi_options_check_open(const img_options *options, const struct imgi_opt *table,
+                            const char *format, img_error *err)
+{
+    for (size_t i = 0; i < img_options_count(options); i++)
+        if (!find_opt(table, options->pairs[i].name))
+            return imgi_fail(err, IMG_E_INVAL, "Block format '%s' does not support the option '%s'",
+                             format, options->pairs[i].name);
+    return imgi_options_check(options, table, format, err);
+}
+
 const char *imgi_options_string(const img_options *options, const struct imgi_opt *table,
                                 const char *name)
 {

@@ -20,6 +20,9 @@ struct imgi_opt {
 /* Every name is in the table and every value is of its type, or an error that says which. */
 int imgi_options_check(const img_options *options, const struct imgi_opt *table, const char *format,
                        img_error *err);
+/* The same for options of opening, in qemu-img's words for those. */
+int imgi_options_check_open(const img_options *options, const struct imgi_opt *table,
+                            const char *format, img_error *err);
 
 /* The value, or else the table's default, or else NULL. options may be NULL in all of these. */
 const char *imgi_options_string(const img_options *options, const struct imgi_opt *table,

@@ -6,6 +6,7 @@
  * for every format.
  */
 #include "internal.h"
+#include "util/iszero.h"
 
 static int check_range(const img_image *image, const char *what, uint64_t offset, uint64_t length,
                        img_error *err)
@@ -57,6 +58,13 @@ int img_read(img_image *image, uint64_t offset, void *buffer, size_t length, img
     return rc;
 }
 
+/* Is this write to become a request for zeros? */
+static bool detects(const struct imgi_node *node, const void *buffer, size_t length)
+{
+    return node->detect_zeroes != IMGI_DETECT_OFF && !node->pack_only &&
+           imgi_is_zero(buffer, length);
+}
+
 int img_write(img_image *image, uint64_t offset, const void *buffer, size_t length, img_error *err)
 {
     struct imgi_scratch *scratch;
@@ -67,7 +75,11 @@ int img_write(img_image *image, uint64_t offset, const void *buffer, size_t leng
     scratch = imgi_scratch_take(image, err);
     if (!scratch)
         return IMG_E_NOMEM;
-    rc = imgi_node_write(image->top, offset, buffer, length, scratch, err);
+    if (detects(image->top, buffer, length))
+        rc = imgi_node_zero(image->top, offset, length,
+                            image->top->detect_zeroes == IMGI_DETECT_UNMAP, scratch, err);
+    else
+        rc = imgi_node_write(image->top, offset, buffer, length, scratch, err);
     imgi_scratch_give(image, scratch);
     if (rc == 0)
         rc = imgi_settle(image, err);

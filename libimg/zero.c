@@ -181,6 +181,7 @@ int imgi_node_zero(struct imgi_node *node, uint64_t offset, uint64_t length, boo
 
     if (rc < 0)
         goto out;
+    unmap = unmap && !node->no_unmap;
     if (!node->driver->zero)
         rc = write_zeros(node, offset, length, scratch, err);
     else if (grains.start > end) /* a part of one grain, in its middle */
@@ -204,7 +205,7 @@ int imgi_node_discard(struct imgi_node *node, uint64_t offset, uint64_t length, 
     struct imgi_range range;
     int rc = imgi_node_track(node, offset, length, err);
 
-    if (rc == 0 && span.end > span.start && node->driver->discard) {
+    if (rc == 0 && span.end > span.start && node->driver->discard && !node->no_unmap) {
         take(node, &range, span);
         pthread_mutex_lock(&node->lock);
         rc = node->driver->discard(node, span.start, span.end - span.start, err);

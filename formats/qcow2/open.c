@@ -336,6 +336,7 @@ const struct imgi_driver imgi_driver_qcow2 = {
     .name = "qcow2",
     .state_size = sizeof(struct qcow2),
     .create_options = qcow2_create_options,
+    .open_options = qcow2_open_options,
     .probe = qcow2_probe,
     .create = qcow2_create,
     .open = qcow2_open,

@@ -46,6 +46,36 @@ const struct imgi_opt qcow2_create_options[] = {
     {0},
 };
 
+/* Hints, and checks that are always made: they are accepted and change nothing. */
+#define ACCEPTED(name, type)                                                                       \
+    {                                                                                              \
+        name, type, NULL, "", true                                                                 \
+    }
+#define OVERLAP(name) ACCEPTED("overlap-check." name, IMGI_OPT_BOOL)
+
+const struct imgi_opt qcow2_open_options[] = {
+    ACCEPTED("pass-discard-request", IMGI_OPT_BOOL),
+    ACCEPTED("pass-discard-snapshot", IMGI_OPT_BOOL),
+    ACCEPTED("pass-discard-other", IMGI_OPT_BOOL),
+    ACCEPTED("overlap-check", IMGI_OPT_STRING),
+    ACCEPTED("overlap-check.template", IMGI_OPT_STRING),
+    OVERLAP("main-header"),
+    OVERLAP("active-l1"),
+    OVERLAP("active-l2"),
+    OVERLAP("refcount-table"),
+    OVERLAP("refcount-block"),
+    OVERLAP("snapshot-table"),
+    OVERLAP("inactive-l1"),
+    OVERLAP("inactive-l2"),
+    OVERLAP("bitmap-directory"),
+    ACCEPTED("cache-size", IMGI_OPT_SIZE),
+    ACCEPTED("l2-cache-size", IMGI_OPT_SIZE),
+    ACCEPTED("l2-cache-entry-size", IMGI_OPT_SIZE),
+    ACCEPTED("refcount-cache-size", IMGI_OPT_SIZE),
+    ACCEPTED("cache-clean-interval", IMGI_OPT_NUMBER),
+    {0},
+};
+
 /* The options being read. */
 struct reader {
     const img_options *options;

@@ -417,7 +417,7 @@ struct qcow2_options {
     enum img_preallocation preallocation;
     bool lazy_refcounts, extended_l2, backing;
 };
-extern const struct imgi_opt qcow2_create_options[];
+extern const struct imgi_opt qcow2_create_options[], qcow2_open_options[];
 int qcow2_options_read(const img_options *options, const struct imgi_opt *table,
                        struct qcow2_options *result, img_error *err);
 /* What cannot be created yet. */

@@ -15,9 +15,10 @@ struct change {
     bool discard; /* return what is freed to the host */
 };
 
+/* One that the user named counts too. */
 static bool has_backing(const struct qcow2 *q)
 {
-    return q->header.backing_name != NULL;
+    return q->header.backing_name || q->node->backing_name;
 }
 
 static int zero_entry(const struct qcow2 *q, const struct change *change, uint32_t subclusters,

@@ -581,8 +581,6 @@ differs 1 'an error of -B and --target-is-zero is a failure' \
     convert -n -O qcow2 --target-is-zero -B data.raw -F raw data.raw large.qcow2
 differs 1 'snapshots cannot be read yet' convert -l one -O raw snap.qcow2 out.raw
 differs 1 'bitmaps are not there yet' convert --bitmaps -O qcow2 data.qcow2 out.qcow2
-differs 1 'options instead of a name are not there yet' info --image-opts driver=raw
-differs 1 'objects are not there yet' info --object secret,id=a,data=b data.raw
 differs 1 'our own words for what is no file' info sub
 differs 1 'our own words for what is no file' info ''
 

@@ -24,6 +24,7 @@ interop_tests += tests/interop/random-vmdk.sh
 interop_tests += tests/interop/commit.sh
 interop_tests += tests/interop/rebase.sh
 interop_tests += tests/interop/resize.sh
+interop_tests += tests/interop/image-opts.sh
 interop_tests += tests/interop/io-lines.sh
 interop_tests += tests/interop/dd-bench.sh
 interop_tests += tests/interop/fixtures.sh
