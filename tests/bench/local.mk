@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-EXTRA_PROGRAMS += tests/tools/timer
+check_PROGRAMS += tests/tools/timer
 tests_tools_timer_SOURCES = tests/tools/timer.c
 tests_tools_timer_LDADD =
 EXTRA_PROGRAMS += tests/bench/codec
