@@ -43,7 +43,8 @@ enum cmd_key {
     OPT_DISABLE,
     OPT_MERGE,
     OPT_BITMAPS,
-    OPT_SKIP_BROKEN_BITMAPS
+    OPT_SKIP_BROKEN_BITMAPS,
+    OPT_FORCE
 };
 
 /* One option. A table of them ends with key 0. */
@@ -66,8 +67,8 @@ struct cmd {
     int (*run)(struct cli *cli, int argc, char **argv); /* argv[0] is the subcommand */
 };
 
-extern const struct cmd cmd_bench, cmd_bitmap, cmd_check, cmd_commit, cmd_compare, cmd_convert,
-    cmd_create, cmd_dd, cmd_info, cmd_io, cmd_map, cmd_measure, cmd_rebase, cmd_resize;
+extern const struct cmd cmd_amend, cmd_bench, cmd_bitmap, cmd_check, cmd_commit, cmd_compare,
+    cmd_convert, cmd_create, cmd_dd, cmd_info, cmd_io, cmd_map, cmd_measure, cmd_rebase, cmd_resize;
 
 /* The n-th subcommand, or NULL past the last one. */
 const struct cmd *cmd_nth(size_t n);
@@ -226,6 +227,8 @@ bool option_list_set(struct cli *cli, struct option_list *list, const char *name
 const char *option_list_get(const struct option_list *list, const char *name);
 /* Print a format's create options. */
 bool create_list_options(struct cli *cli, const char *format, const char *filename);
+/* Print the options that amend can change. */
+bool amend_list_options(struct cli *cli, const char *format);
 bool create_format_known(const char *format);
 bool create_option_known(const char *format, const char *name);
 /* Every name in options is one of the format's; what is put before the error may be "". */

@@ -94,26 +94,22 @@ static int by_name(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
-bool create_list_options(struct cli *cli, const char *format, const char *filename)
+/* One of img_format_option and img_format_amend_option. */
+typedef bool option_fn(const char *format, size_t n, img_option_info *info);
+
+static bool print_options(struct cli *cli, const char *format, option_fn *nth)
 {
     img_option_info info, *list = NULL;
     size_t count = 0;
 
-    if (!create_format_known(format))
-        return cli_fail_code(cli, IMG_E_NOENT, "Unknown file format '%s'", format);
-    while (img_format_option(format, count, &info))
+    while (nth(format, count, &info))
         count++;
     list = calloc(count + 1, sizeof(*list));
     if (!list)
         return cli_fail_nomem(cli);
     for (size_t n = 0; n < count; n++)
-        img_format_option(format, n, &list[n]);
+        nth(format, n, &list[n]);
     qsort(list, count, sizeof(*list), by_name);
-
-    if (filename)
-        printf("Supported options:\n");
-    else
-        printf("Supported %s options:\n", format);
     for (size_t n = 0; n < count; n++) {
         int width = printf("  %s=<%s>", list[n].name, list[n].type);
 
@@ -121,4 +117,34 @@ bool create_list_options(struct cli *cli, const char *format, const char *filena
     }
     free(list);
     return false; /* that was all; status stays 0 */
+}
+
+static bool known_format(struct cli *cli, const char *format)
+{
+    return create_format_known(format) ||
+           cli_fail_code(cli, IMG_E_NOENT, "Unknown file format '%s'", format);
+}
+
+bool create_list_options(struct cli *cli, const char *format, const char *filename)
+{
+    if (!known_format(cli, format))
+        return false;
+    if (filename)
+        printf("Supported options:\n");
+    else
+        printf("Supported %s options:\n", format);
+    return print_options(cli, format, img_format_option);
+}
+
+bool amend_list_options(struct cli *cli, const char *format)
+{
+    img_option_info info;
+
+    if (!known_format(cli, format))
+        return false;
+    if (!img_format_amend_option(format, 0, &info))
+        return cli_fail_code(cli, IMG_E_UNSUPPORTED,
+                             "Format driver '%s' does not support option amendment", format);
+    printf("Amend options for '%s':\n", format);
+    return print_options(cli, format, img_format_amend_option);
 }

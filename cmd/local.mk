@@ -13,6 +13,7 @@ cmd_img_SOURCES += \
 	cmd/open.c \
 	cmd/object.c \
 	cmd/create_options.c \
+	cmd/amend.c \
 	cmd/bench.c \
 	cmd/bitmap.c \
 	cmd/check.c \

@@ -30,6 +30,7 @@ struct imgi_node;
 struct imgi_files;
 struct imgi_info;
 struct imgi_checker;
+struct imgi_scratch;
 
 /* ---------------------------------------------------------------- extents */
 
@@ -160,6 +161,18 @@ struct imgi_measure {
     struct imgi_node *top; /* of source */
 };
 
+/* What is to be changed of an image. */
+struct imgi_amend {
+    const img_options *options;   /* checked against amend_options; never NULL */
+    const struct imgi_opt *table; /* the driver's amend_options */
+    bool force;                   /* what may make the disk unreadable is wanted */
+
+    /* The core's own. */
+    img_job *job;
+    struct imgi_scratch *scratch;
+    unsigned step, steps;
+};
+
 enum imgi_repair { IMGI_REPAIR_NONE, IMGI_REPAIR_LEAKS, IMGI_REPAIR_ALL };
 
 /* A dirty bitmap: which of the disk's bytes have changed since it was added or cleared. */
@@ -191,6 +204,7 @@ struct imgi_driver {
     size_t state_size;
     const struct imgi_opt *create_options; /* ended by name NULL; NULL: cannot create */
     const struct imgi_opt *open_options;   /* likewise; NULL: none */
+    const struct imgi_opt *amend_options;  /* likewise; with amend */
 
     /* life */
     /* 0..100: how sure it is that the head is of this format. Pure. raw answers 1. */
@@ -272,6 +286,12 @@ struct imgi_driver {
     int (*set_backing)(struct imgi_node *node, const char *name, const char *format,
                        img_error *err);
     int (*check)(struct imgi_node *node, struct imgi_checker *checker, img_error *err);
+    /*
+     * Change options of the image, on disk when it returns. Called without the lock, with the node
+     * to itself. Everything that can be refused is refused before anything changes; each of
+     * several changes is made as a whole or not at all. NULL: cannot.
+     */
+    int (*amend)(struct imgi_node *node, struct imgi_amend *amend, img_error *err);
     int (*measure)(const struct imgi_measure *measure, img_measure_result *result, img_error *err);
     const struct imgi_bitmap_ops *bitmaps; /* NULL: has no dirty bitmaps */
 };
@@ -300,6 +320,15 @@ int imgi_create_file(struct imgi_create *create, const char *name, struct imgi_i
  * the source's map. 0 when there is no source.
  */
 int imgi_measure_data(const struct imgi_measure *measure, uint32_t cluster_size, uint64_t *bytes,
+                      img_error *err);
+
+/* In amend: it has so many steps, of which the next one begins. */
+void imgi_amend_steps(struct imgi_amend *amend, unsigned steps);
+void imgi_amend_next(struct imgi_amend *amend);
+/* How far the step is; IMG_E_CANCELLED when the user wants to stop. */
+int imgi_amend_progress(struct imgi_amend *amend, uint64_t done, uint64_t total, img_error *err);
+/* In amend: give the disk another size, as img_resize does. */
+int imgi_amend_resize(struct imgi_node *node, struct imgi_amend *amend, uint64_t size,
                       img_error *err);
 
 /* ---- info: a tree of keys in the order they are said. Keys as qemu-img's JSON has them. ---- */

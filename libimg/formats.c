@@ -27,23 +27,31 @@ static const char *type_name(enum imgi_opt_type type)
     return "str";
 }
 
-bool img_format_option(const char *format, size_t n, img_option_info *info)
+static bool nth_option(const struct imgi_opt *table, size_t n, img_option_info *info)
 {
-    const struct imgi_driver *driver = imgi_driver_find(format);
-    const struct imgi_opt *option;
-
-    if (!driver || !driver->create_options)
-        return false;
-    for (size_t i = 0; driver->create_options[i].name; i++) {
+    for (size_t i = 0; table && table[i].name; i++) {
         if (i < n)
             continue;
-        option = &driver->create_options[i];
-        *info = (img_option_info){.name = option->name,
-                                  .type = type_name(option->type),
-                                  .value = option->value,
-                                  .help = option->help,
-                                  .implicit = option->implicit};
+        *info = (img_option_info){.name = table[i].name,
+                                  .type = type_name(table[i].type),
+                                  .value = table[i].value,
+                                  .help = table[i].help,
+                                  .implicit = table[i].implicit};
         return true;
     }
     return false;
+}
+
+bool img_format_option(const char *format, size_t n, img_option_info *info)
+{
+    const struct imgi_driver *driver = imgi_driver_find(format);
+
+    return driver && nth_option(driver->create_options, n, info);
+}
+
+bool img_format_amend_option(const char *format, size_t n, img_option_info *info)
+{
+    const struct imgi_driver *driver = imgi_driver_find(format);
+
+    return driver && nth_option(driver->amend_options, n, info);
 }

@@ -186,6 +186,10 @@ typedef struct img_option_info {
 /* Fill *info with the n-th create option of a format; false past the last one. */
 IMG_API bool img_format_option(const char *format, size_t n, img_option_info *info);
 
+/* The same for the options of an image that img_amend can change; false at once if there are none.
+ */
+IMG_API bool img_format_amend_option(const char *format, size_t n, img_option_info *info);
+
 /* ------------------------------------------------------------------ images */
 
 typedef struct img_image img_image;
@@ -439,9 +443,10 @@ enum img_job_flags {
     IMG_JOB_REPAIR_LEAKS = 1u << 4, /* check: free what is lost */
     IMG_JOB_REPAIR_ALL = 1u << 5,   /* check: mend everything that can be */
     IMG_JOB_NO_BACKING_COPY =
-        1u << 6,             /* convert: leave out what the target's backing image holds */
-    IMG_JOB_KEEP = 1u << 7,  /* commit: do not empty the image afterwards */
-    IMG_JOB_UNSAFE = 1u << 8 /* rebase: change the name only, whatever the disk reads as then */
+        1u << 6,              /* convert: leave out what the target's backing image holds */
+    IMG_JOB_KEEP = 1u << 7,   /* commit: do not empty the image afterwards */
+    IMG_JOB_UNSAFE = 1u << 8, /* rebase: change the name only, whatever the disk reads as then */
+    IMG_JOB_FORCE = 1u << 9   /* amend: also what may make the disk unreadable (its last key) */
 };
 
 /* With defaults: a thread a processor (16 at most), no flags, 4096 as sparse size. NULL: no memory.
@@ -502,6 +507,15 @@ IMG_API int img_commit(img_job *job, img_image *image, const char *base, img_err
  */
 IMG_API int img_rebase(img_job *job, img_image *image, const char *name, const char *format,
                        img_error *err);
+
+/*
+ * Change options that the image was created with: those that img_format_amend_option lists. What is
+ * not in options stays. What cannot be done is refused before anything is changed; a failure of
+ * the disk may come after some of several changes were made, each of them as a whole, and leaves
+ * an image that holds what it held. A smaller size loses what is past it, as img_resize does. The
+ * image is open for writing and nobody uses it meanwhile. Flags: IMG_JOB_FORCE. job may be NULL.
+ */
+IMG_API int img_amend(img_job *job, img_image *image, const img_options *options, img_error *err);
 
 typedef struct img_check_result {
     uint64_t corruptions, leaks; /* found and still there */

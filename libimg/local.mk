@@ -35,6 +35,7 @@ libimgall_la_SOURCES += \
 	libimg/version.c \
 	libimg/write.c \
 	libimg/zero.c \
+	libimg/job/amend.c \
 	libimg/job/behind.c \
 	libimg/job/behind.h \
 	libimg/job/check.c \

@@ -12,9 +12,6 @@
 /* The first clusters of every new image. */
 enum { HEADER_CLUSTER, REFTABLE_CLUSTER, REFBLOCK_CLUSTER, FIRST_CLUSTERS };
 
-/* QEMU leaves the feature names out where they would take much of a small cluster 0. */
-#define FEATURES_MIN_CLUSTER 4096u
-
 static int add_extensions(struct qcow2_header *header, const struct imgi_create *create,
                           img_error *err)
 {
@@ -27,7 +24,7 @@ static int add_extensions(struct qcow2_header *header, const struct imgi_create 
     if (format && create->backing_name)
         rc = qcow2_extension_add(header, QCOW2_EXT_BACKING_FORMAT, format, (uint32_t)strlen(format),
                                  err);
-    if (rc == 0 && header->version >= 3 && 1u << header->cluster_bits > FEATURES_MIN_CLUSTER)
+    if (rc == 0 && header->version >= 3 && 1u << header->cluster_bits > QCOW2_FEATURES_MIN_CLUSTER)
         rc = qcow2_extension_add_features(header, err);
     return rc;
 }

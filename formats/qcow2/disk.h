@@ -147,7 +147,9 @@ int qcow2_extensions_decode(struct qcow2_header *header, const uint8_t *cluster,
                             size_t end, img_error *err);
 /* Bytes that the list takes, its end mark included; written to `to` unless that is NULL. */
 size_t qcow2_extensions_encode(const struct qcow2_header *header, uint8_t *to);
-/* The feature name table as version 3 images carry it. */
+/* QEMU leaves the feature names out where they would take much of a small cluster 0. */
+#define QCOW2_FEATURES_MIN_CLUSTER 4096u
+/* The feature name table as version 3 images with larger clusters carry it. */
 int qcow2_extension_add_features(struct qcow2_header *header, img_error *err);
 /* Say the names of the incompatible bits in an error: from the table of the image, or our own. */
 int qcow2_refuse_features(const struct qcow2_header *header, uint64_t bits, img_error *err);
@@ -205,6 +207,7 @@ enum qcow2_snapshot_field {
     QCOW2_SNAP_FIXED = 40, /* the extra data begins here */
     QCOW2_SNAP_EXTRA_VM_STATE = 0,
     QCOW2_SNAP_EXTRA_DISK_SIZE = 8,
+    QCOW2_SNAP_EXTRA_V3 = 16, /* version 3 demands so many bytes */
     QCOW2_SNAP_EXTRA_ICOUNT = 16
 };
 

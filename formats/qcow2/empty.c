@@ -108,9 +108,7 @@ int qcow2_make_empty(struct imgi_node *node, img_error *err)
     if (rc == 0)
         rc = qcow2_drop_from(q, 0, err);
     if (rc == 0)
-        rc = qcow2_flush(node, err);
-    if (rc == 0)
-        rc = imgi_io_flush(node->file, err);
+        rc = qcow2_settle(q, err);
     if (rc == 0)
         rc = qcow2_trim(q, err);
     return rc;

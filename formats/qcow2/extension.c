@@ -110,7 +110,7 @@ int qcow2_extension_add_features(struct qcow2_header *header, img_error *err)
         entry[1] = features[i].bit;
         memcpy(entry + 2, features[i].name, strlen(features[i].name));
     }
-    return qcow2_extension_add(header, QCOW2_EXT_FEATURE_NAMES, table, sizeof(table), err);
+    return qcow2_extension_set(header, QCOW2_EXT_FEATURE_NAMES, table, sizeof(table), err);
 }
 
 /*

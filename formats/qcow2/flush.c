@@ -61,6 +61,13 @@ int qcow2_flush(struct imgi_node *node, img_error *err)
     return rc;
 }
 
+int qcow2_settle(struct qcow2 *q, img_error *err)
+{
+    int rc = qcow2_flush(q->node, err);
+
+    return rc < 0 ? rc : imgi_io_flush(q->node->file, err);
+}
+
 int qcow2_header_update(struct qcow2 *q, unsigned offset, const void *bytes, size_t length,
                         img_error *err)
 {

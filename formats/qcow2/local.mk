@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 libimgall_la_SOURCES += \
 	formats/qcow2/alloc.c \
+	formats/qcow2/amend.c \
+	formats/qcow2/amend.h \
 	formats/qcow2/backing.c \
 	formats/qcow2/bitmap.c \
 	formats/qcow2/bitmap.h \
@@ -20,6 +22,7 @@ libimgall_la_SOURCES += \
 	formats/qcow2/disk.h \
 	formats/qcow2/empty.c \
 	formats/qcow2/entry.c \
+	formats/qcow2/expand.c \
 	formats/qcow2/extension.c \
 	formats/qcow2/flush.c \
 	formats/qcow2/frees.c \
@@ -40,5 +43,7 @@ libimgall_la_SOURCES += \
 	formats/qcow2/snapshot.c \
 	formats/qcow2/table.c \
 	formats/qcow2/trim.c \
+	formats/qcow2/version.c \
+	formats/qcow2/width.c \
 	formats/qcow2/write.c \
 	formats/qcow2/zero.c

@@ -23,6 +23,22 @@ static int qcow2_probe(const struct imgi_probe *probe)
                : 0;
 }
 
+int qcow2_refcount_cache_new(const struct qcow2 *q, struct imgi_cache **cache, img_error *err)
+{
+    struct imgi_cache_params params = {.io = q->node->file,
+                                       .what = "refcount block",
+                                       .budget = REFCOUNT_BUDGET,
+                                       .table_size = q->cluster_size};
+
+    return imgi_cache_new(cache, &params, err);
+}
+
+void qcow2_set_widths(struct qcow2 *q)
+{
+    q->block_bits = q->cluster_bits + 3 - q->header.refcount_order;
+    q->refcount_max = UINT64_MAX >> (64 - (1u << q->header.refcount_order));
+}
+
 int qcow2_attach(struct qcow2 *q, struct imgi_node *node, img_error *err)
 {
     struct imgi_cache_params l2 = {.io = node->file,
@@ -30,8 +46,6 @@ int qcow2_attach(struct qcow2 *q, struct imgi_node *node, img_error *err)
                                    .budget = L2_BUDGET,
                                    .before_write = qcow2_before_l2,
                                    .opaque = q};
-    struct imgi_cache_params refcounts = {
-        .io = node->file, .what = "refcount block", .budget = REFCOUNT_BUDGET};
     struct imgi_cache_params bitmaps = {
         .io = node->file, .what = "bitmap data", .budget = BITMAP_BUDGET};
     int rc;
@@ -44,12 +58,11 @@ int qcow2_attach(struct qcow2 *q, struct imgi_node *node, img_error *err)
     q->l2_bits = q->cluster_bits - imgi_log2(q->l2_entry_bytes);
     q->subclusters = q->extended_l2 ? QCOW2_SUBCLUSTERS : 1;
     q->subcluster_bits = q->cluster_bits - imgi_log2(q->subclusters);
-    q->block_bits = q->cluster_bits + 3 - q->header.refcount_order;
-    q->refcount_max = UINT64_MAX >> (64 - (1u << q->header.refcount_order));
-    l2.table_size = refcounts.table_size = bitmaps.table_size = q->cluster_size;
+    qcow2_set_widths(q);
+    l2.table_size = bitmaps.table_size = q->cluster_size;
     rc = imgi_cache_new(&q->l2_cache, &l2, err);
     if (rc == 0)
-        rc = imgi_cache_new(&q->refcount_cache, &refcounts, err);
+        rc = qcow2_refcount_cache_new(q, &q->refcount_cache, err);
     if (rc == 0)
         rc = imgi_cache_new(&q->bitmap_cache, &bitmaps, err);
     return rc;
@@ -337,6 +350,7 @@ const struct imgi_driver imgi_driver_qcow2 = {
     .state_size = sizeof(struct qcow2),
     .create_options = qcow2_create_options,
     .open_options = qcow2_open_options,
+    .amend_options = qcow2_amend_options,
     .probe = qcow2_probe,
     .create = qcow2_create,
     .open = qcow2_open,
@@ -358,5 +372,6 @@ const struct imgi_driver imgi_driver_qcow2 = {
     .set_backing = qcow2_set_backing,
     .check = qcow2_check,
     .bitmaps = &qcow2_bitmap_ops,
+    .amend = qcow2_amend,
     .measure = qcow2_measure,
 };

@@ -151,6 +151,10 @@ extern const struct imgi_driver imgi_driver_qcow2;
 /* Fill q from node and q->header: the constants and the caches. */
 int qcow2_attach(struct qcow2 *q, struct imgi_node *node, img_error *err);
 void qcow2_detach(struct qcow2 *q);
+/* An empty cache for refcount blocks. */
+int qcow2_refcount_cache_new(const struct qcow2 *q, struct imgi_cache **cache, img_error *err);
+/* Set what depends on the width of refcounts, which amend can change. */
+void qcow2_set_widths(struct qcow2 *q);
 /* Load the L1 table if that has not been done. */
 int qcow2_need_l1(struct qcow2 *q, img_error *err);
 /* Learn anew which clusters hold metadata, after a repair of an image that is in use. */
@@ -170,6 +174,8 @@ int qcow2_refcounts_out(struct qcow2 *q, img_error *err);
 int qcow2_before_l2(void *opaque, img_error *err);
 /* Everything to disk, in order. The file's last flush is the caller's. */
 int qcow2_flush(struct imgi_node *node, img_error *err);
+/* The same with the file's flush: what is on disk is what is in memory. */
+int qcow2_settle(struct qcow2 *q, img_error *err);
 /* Write `length` bytes of the header at `offset`, and flush. */
 int qcow2_header_update(struct qcow2 *q, unsigned offset, const void *bytes, size_t length,
                         img_error *err);
@@ -425,6 +431,9 @@ int qcow2_options_refuse(const img_options *options, const struct imgi_opt *tabl
 /* Bytes of a file whose disk of that size is fully allocated. */
 int qcow2_full_size(const struct qcow2_options *options, uint64_t size, uint64_t *bytes,
                     img_error *err);
+
+extern const struct imgi_opt qcow2_amend_options[];
+int qcow2_amend(struct imgi_node *node, struct imgi_amend *amend, img_error *err);
 
 int qcow2_create(struct imgi_create *create, img_error *err);
 int qcow2_measure(const struct imgi_measure *measure, img_measure_result *result, img_error *err);

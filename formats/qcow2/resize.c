@@ -143,9 +143,7 @@ static int preallocate(struct qcow2 *q, uint64_t size, enum img_preallocation mo
     rc = qcow2_preallocate(q, from, mode, err);
     q->node->size = old;
     if (rc == 0)
-        rc = qcow2_flush(q->node, err);
-    if (rc == 0)
-        rc = imgi_io_flush(q->node->file, err);
+        rc = qcow2_settle(q, err);
     return rc;
 }
 
@@ -169,9 +167,7 @@ static int shrink(struct qcow2 *q, uint64_t size, img_error *err)
     int rc = qcow2_drop_from(q, imgi_align_up(size, q->cluster_size), err);
 
     if (rc == 0)
-        rc = qcow2_flush(q->node, err);
-    if (rc == 0)
-        rc = imgi_io_flush(q->node->file, err);
+        rc = qcow2_settle(q, err);
     if (rc == 0)
         rc = qcow2_trim(q, err);
     if (rc == 0)

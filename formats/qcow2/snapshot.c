@@ -9,9 +9,6 @@
 
 #include "qcow2.h"
 
-/* Extra data as version 3 demands it: VM state size and disk size. */
-#define EXTRA_V3 16
-
 static void decode_fixed(const uint8_t *record, struct qcow2_snapshot *snapshot)
 {
     *snapshot = (struct qcow2_snapshot){
@@ -31,7 +28,7 @@ static void decode_extra(const uint8_t *extra, uint64_t disk_size, struct qcow2_
     snapshot->disk_size = disk_size;
     if (snapshot->extra_length >= 8)
         snapshot->vm_state = imgi_get_be64(extra + QCOW2_SNAP_EXTRA_VM_STATE);
-    if (snapshot->extra_length >= EXTRA_V3)
+    if (snapshot->extra_length >= QCOW2_SNAP_EXTRA_V3)
         snapshot->disk_size = imgi_get_be64(extra + QCOW2_SNAP_EXTRA_DISK_SIZE);
     if (snapshot->extra_length >= 24)
         snapshot->icount = imgi_get_be64(extra + QCOW2_SNAP_EXTRA_ICOUNT);

@@ -435,6 +435,64 @@ same convert -p -q -O qcow2 data.raw out.qcow2
 same convert -p nothing.raw out.raw
 same compare -p data.raw longer.raw -q
 
+# ---------------------------------------------------------------------- amend
+
+same amend -f qcow2 -o help
+same amend -f qcow2 -o help missing.qcow2
+same amend -o help data.qcow2
+same amend -o size=2M,help data.qcow2
+same_err amend -o help
+same_err amend -o help missing.qcow2
+same_err amend -o help -f nonsense data.qcow2
+same_err amend -o help -f raw
+same_err amend
+same_err amend data.qcow2
+same_err amend -o
+same_err amend -o '' data.qcow2
+same_err amend -o compat=1.1
+same_err amend -o compat=1.1 data.qcow2 other.raw
+same_err amend -f nonsense -o compat=1.1 data.qcow2
+same_err amend -f qcow2 -o compat=1.1 missing.qcow2
+same_err amend -f raw -o size=2M data.raw
+same_err amend -t nonsense -o compat=1.1 data.qcow2
+same_err amend -o nonsense=1 data.qcow2
+same_err amend -o cluster_size=64k data.qcow2
+same_err amend -o preallocation=full data.qcow2
+same_err amend -o compression_type=zstd data.qcow2
+same_err amend -o extended_l2=on data.qcow2
+same_err amend -o encryption=on data.qcow2
+same_err amend -o encrypt.format=luks data.qcow2
+same_err amend -o encrypt.state=active data.qcow2
+same_err amend -o compat=0.9 data.qcow2
+same_err amend -o refcount_bits=7 data.qcow2
+same_err amend -o refcount_bits=128 data.qcow2
+same_err amend -o refcount_bits=x data.qcow2
+same_err amend -o compat=0.10,refcount_bits=8 data.qcow2
+same_err amend -o compat=0.10,lazy_refcounts=on data.qcow2
+same_err amend -o compat=0.10 lazy.qcow2
+same_err amend -o lazy_refcounts=maybe data.qcow2
+same_err amend -o refcount_bits=8 v2.qcow2
+same_err amend -o size=1000 data.qcow2
+same amend -o size=x data.qcow2
+same_err amend -o data_file=x data.qcow2
+same_err amend -o data_file_raw=on data.qcow2
+same_err amend -o data_file_raw=off data.qcow2
+same_err amend -o backing_file=data.raw over.qcow2
+same_err amend -o backing_fmt=raw over.qcow2
+same_err amend -o backing_file=other.raw,backing_fmt=raw over.qcow2
+same_err amend -o backing_file=data.raw,backing_fmt=raw over.qcow2
+same_err amend -o backing_file= data.qcow2
+same_err amend -o refcount_bits=1 snap.qcow2
+same_err amend -o size=2M snap.qcow2
+same_err amend -o compat=0.10 snap.qcow2
+same_err amend -o compat=v2 data.qcow2
+same check data.qcow2
+same_err amend -o compat=v3,lazy_refcounts=on,refcount_bits=32,size=4M data.qcow2
+same_err amend --force -q -o size=0 -o size=2M data.qcow2
+same_err amend -o compat=1.1 v2.qcow2
+same info v2.qcow2
+reset
+
 # --------------------------------------------------------------------- resize
 
 same_err resize

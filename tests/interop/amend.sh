@@ -1,0 +1,155 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# amend: every change of an image, there and back, over cluster sizes, with a backing image and with
+# snapshots. What the disk and the snapshots read as must not change, both checks must be clean, and
+# what is refused must leave the file as it was, to the byte.
+. "$(dirname "$0")/../lib.sh"
+need "$QEMU_IMG" "$QEMU_IO"
+
+# clean FILE...: both checkers find nothing at all.
+clean() {
+    for file; do
+        "$IMG" check -q "$file" || fail "$file: img check: status $?"
+        "$QEMU_IMG" check -q "$file" || fail "$file: qemu-img check: status $?"
+    done
+}
+
+# amended IMAGE OPTIONS TEXT...: amend it; info must say each TEXT, and the disk be what it was.
+amended() {
+    local image=$1 options=$2 text
+    shift 2
+    "$IMG" amend -f qcow2 -o "$options" "$image"
+    clean "$image"
+    "$QEMU_IMG" compare -q "$image" -F raw before.raw || fail "$options: the disk has changed"
+    "$IMG" compare -q "$image" -F raw before.raw || fail "$options: the disk has changed for us"
+    "$QEMU_IMG" info "$image" >info.txt
+    for text; do
+        grep -q -- "$text\$" info.txt || fail "$options: no '$text' in $(cat info.txt)"
+    done
+}
+
+# refused TEXT OPTIONS: with that text, and nothing is written.
+refused() {
+    cp image refused
+    expect_fail 1 "$1" "$IMG" amend -f qcow2 -o "$2" image
+    same image refused
+}
+
+# snapshots_same IMAGE: each reads as it did.
+snapshots_same() {
+    local name
+    for name in s1 s2 s3; do
+        "$QEMU_IMG" convert -O raw -l $name "$1" $name.now
+        cmp -s $name.now $name.raw || fail "snapshot $name has changed"
+    done
+}
+
+changes() {
+    "$QEMU_IO" -c "write -P $1 0 1M" -c "write -z $((512 + $1 * 64))k 1M" \
+        -c "write -zu $((3 << 20))  $(($1 * 65536))" -c "write -P 3 5M 100k" image >/dev/null
+}
+
+"$QEMU_IMG" create -q -f qcow2 base 6M
+"$QEMU_IO" -c 'write -P 9 0 6M' base >/dev/null
+
+for cluster in 512 64k 2M; do
+    for backing in '' '-b base -F qcow2'; do
+        note "clusters of $cluster, ${backing:-no backing image}"
+        rm -f image
+        # shellcheck disable=SC2086
+        "$QEMU_IMG" create -q -f qcow2 -o cluster_size=$cluster $backing image 8M
+        changes 2
+        "$QEMU_IMG" convert -O raw image before.raw
+        for bits in 1 64 8 32 2 4 16; do
+            amended image refcount_bits=$bits "refcount bits: $bits"
+        done
+        amended image compat=0.10 'compat: 0.10'
+        amended image compat=1.1,lazy_refcounts=on,refcount_bits=64 'compat: 1.1' \
+            'lazy refcounts: true' 'refcount bits: 64'
+        amended image compat=v2,refcount_bits=16 'compat: 0.10' 'refcount bits: 16'
+        amended image compat=v3 'lazy refcounts: false'
+        truncate -s 9M before.raw
+        amended image size=9M 'virtual size: 9 MiB (9437184 bytes)'
+        truncate -s 5M before.raw
+        amended image compat=0.10,size=5M 'virtual size: 5 MiB (5242880 bytes)'
+        # It can be written to like any other.
+        "$IMG" io -c 'write -P 7 100k 3M' image >/dev/null
+        clean image
+    done
+done
+
+for cluster in 512 64k; do
+    for backing in '' '-b base -F qcow2'; do
+        note "snapshots, clusters of $cluster, ${backing:-no backing image}"
+        rm -f image
+        # shellcheck disable=SC2086
+        "$QEMU_IMG" create -q -f qcow2 -o cluster_size=$cluster $backing image 8M
+        "$QEMU_IO" -c 'write -P 8 7M 200k' -c 'write -z 7500k 100k' image >/dev/null
+        for n in 1 2 3; do
+            changes $n
+            "$QEMU_IMG" snapshot -c s$n image
+            "$QEMU_IMG" convert -O raw -l s$n image s$n.raw
+        done
+        changes 4
+        "$QEMU_IMG" convert -O raw image before.raw
+        refused 'Cannot decrease refcount entry width to 1 bits: Cluster at offset' refcount_bits=1
+        for bits in 64 4 16; do
+            amended image refcount_bits=$bits "refcount bits: $bits"
+            snapshots_same image
+        done
+        amended image compat=0.10 'compat: 0.10'
+        snapshots_same image
+        refused "Can't resize a v2 image which has snapshots" size=9M
+        amended image compat=1.1 'compat: 1.1'
+        snapshots_same image
+        "$IMG" resize -q image 9M
+        refused 'Internal snapshots prevent downgrade of image' compat=0.10
+        for n in 2 1 3; do
+            "$QEMU_IMG" snapshot -a s$n image
+            "$QEMU_IMG" compare -q image -F raw s$n.raw || fail "s$n cannot be gone back to"
+            "$QEMU_IMG" snapshot -d s$n image
+            clean image
+        done
+    done
+done
+
+note "what version 2 cannot have"
+rm -f image
+"$QEMU_IMG" create -q -f qcow2 image 1M
+"$QEMU_IMG" bitmap --add image b
+expect_fail 1 'Cannot downgrade an image with bitmaps' "$IMG" amend -o compat=0.10 image
+rm -f image
+"$QEMU_IMG" create -q -f qcow2 -o compression_type=zstd image 1M
+refused 'Cannot downgrade an image with incompatible features 0x8 set' compat=0.10
+rm -f image
+"$QEMU_IMG" create -q -f qcow2 -o refcount_bits=8 image 1M
+refused 'compat=0.10 requires refcount_bits=16' compat=0.10
+refused 'The new size must be a multiple of 512' compat=0.10,refcount_bits=16,size=1000
+
+note "what is refused is refused before what could be done"
+refused 'Cannot amend the backing file' size=2M,refcount_bits=64,backing_file=x
+refused 'Refcount width must be' size=2M,refcount_bits=65
+
+note "compressed clusters stay"
+rm -f image
+seq 500000 | head -c 3M >before.raw
+"$QEMU_IMG" convert -c -f raw -O qcow2 before.raw image
+for options in refcount_bits=64 refcount_bits=4 refcount_bits=16,compat=0.10 compat=1.1; do
+    amended image $options
+    "$QEMU_IMG" check image | grep -q '100.00% compressed clusters' || fail "no longer compressed"
+done
+
+note "progress"
+"$IMG" amend -p -o refcount_bits=8 image >progress.txt
+grep -q '(100.00/100%)' progress.txt || fail "no progress: $(cat progress.txt)"
+"$IMG" amend --output=json -o refcount_bits=16 image | grep -q '"filename": "image"' || fail "json"
+
+note "what a writer that knows more has put there"
+rm -f image
+"$QEMU_IMG" create -q -f qcow2 -o compat=0.10 -b before.raw -F raw image 1M
+"$IMG" amend -o compat=1.1 image
+"$IMG" info image | grep -q 'backing file: before.raw' || fail "the backing image's name is lost"
+"$IMG" amend -o compat=0.10 image
+"$IMG" info image | grep -q 'backing file: before.raw' || fail "the backing image's name is lost"
+"$IMG" info image | grep -q 'backing file format: raw' || fail "its format is lost"
