@@ -35,6 +35,9 @@ static const struct cmd_option options[] = {
     {'C', "copy-range-offloading", NULL, "accepted: it is done wherever it can be"},
     {'r', "rate-limit", "RATE", "write no more than so many bytes a second"},
     {'l', "snapshot", "SNAPSHOT", "convert an internal snapshot (not supported yet)"},
+    {OPT_BITMAPS, "bitmaps", NULL, "copy the persistent dirty bitmaps too"},
+    {OPT_SKIP_BROKEN_BITMAPS, "skip-broken-bitmaps", NULL,
+     "with --bitmaps: leave out those that are inconsistent"},
     {OPT_SALVAGE, "salvage", NULL, "put zeros for what cannot be read, and say how much that was"},
     OPTION_IMAGE_OPTS,
     {OPT_TARGET_IMAGE_OPTS, "target-image-opts", NULL, "with -n: TARGET is a list of options"},
@@ -131,6 +134,12 @@ static bool take_option(struct cli *cli, void *opaque, int key, const char *valu
     case OPT_SALVAGE:
         args->flags |= IMG_JOB_SALVAGE;
         return true;
+    case OPT_BITMAPS:
+        args->bitmaps = true;
+        return true;
+    case OPT_SKIP_BROKEN_BITMAPS:
+        args->skip_broken = true;
+        return true;
     case OPT_TARGET_IS_ZERO:
         args->flags |= IMG_JOB_TARGET_ZERO;
         return true;
@@ -154,6 +163,8 @@ static bool check_conflicts(struct cli *cli, const struct convert_args *args)
         return cli_fail(cli, "Cannot enable copy offloading when -c is used");
     if (args->offload && (args->flags & IMG_JOB_SALVAGE))
         return cli_fail(cli, "Cannot use copy offloading in salvaging mode");
+    if (args->skip_broken && !args->bitmaps)
+        return cli_fail(cli, "Use of --skip-broken-bitmaps requires --bitmaps");
     if ((args->flags & IMG_JOB_TARGET_ZERO) && !args->no_create)
         return cli_fail(cli, "--target-is-zero requires use of -n flag");
     if (args->target.image_opts && !args->no_create)
@@ -184,6 +195,8 @@ static bool parse(struct cli *cli, struct convert_args *args, int argc, char **a
     args->sources = argv + first;
     args->source_count = (size_t)(argc - first - 1);
     args->filename = argv[argc - 1];
+    if (args->bitmaps && args->source_count > 1)
+        return cli_fail(cli, "Copying bitmaps only possible with single source");
     if (args->snapshot && args->source_count > 1)
         return cli_fail(cli, "No support for concatenating multiple snapshot");
     return open_settle(cli, "", &args->target) && open_settle(cli, "source ", &args->source);

@@ -20,9 +20,17 @@ struct convert_args {
     unsigned threads;
     unsigned flags; /* of the job */
     bool has_sparse, has_backing, no_create, offload;
+    bool bitmaps, skip_broken; /* copy the bitmaps too; but those that cannot be relied on */
 };
 
 /* Do it: open, create, copy, publish. What was begun is undone when it fails. */
 bool convert_images(struct cli *cli, struct convert_args *args);
+
+/* Bitmaps are asked for: the source has them, and they can be relied on. */
+bool convert_check_bitmaps(struct cli *cli, const struct convert_args *args, img_image *source);
+/* The target can take them. */
+bool convert_target_bitmaps(struct cli *cli, const struct convert_args *args, img_image *target);
+bool convert_copy_bitmaps(struct cli *cli, const struct convert_args *args, img_image *source,
+                          img_image *target);
 
 #endif

@@ -201,13 +201,21 @@ bool convert_images(struct cli *cli, struct convert_args *args)
     if (ok && args->snapshot)
         ok = cli_fail_code(cli, IMG_E_UNSUPPORTED,
                            "Failed to load snapshot: internal snapshots are not supported");
-    ok = ok && settle_options(&conversion) && open_target(&conversion);
+    ok = ok && settle_options(&conversion) &&
+         convert_check_bitmaps(cli, args, conversion.sources[0]) && open_target(&conversion) &&
+         convert_target_bitmaps(cli, args, conversion.target);
     if (ok && !(job = img_job_new()))
         ok = cli_fail_nomem(cli);
-    ok = ok && !signals_stopped(cli) && copy(&conversion, job) && publish(&conversion);
+    ok = ok && !signals_stopped(cli) && copy(&conversion, job) &&
+         convert_copy_bitmaps(cli, args, conversion.sources[0], conversion.target) &&
+         publish(&conversion);
     if (ok && cli->json && !cli->quiet)
         report_json(&conversion, job);
-    img_abandon(conversion.target);
+    /* What an image had before may stay, and what has been written to it is there. */
+    if (args->no_create)
+        img_close(conversion.target, NULL);
+    else
+        img_abandon(conversion.target);
     close_sources(&conversion);
     img_job_free(job);
     return ok;

@@ -21,6 +21,7 @@ cmd_img_SOURCES += \
 	cmd/compare.c \
 	cmd/convert.c \
 	cmd/convert.h \
+	cmd/convert_bitmaps.c \
 	cmd/convert_images.c \
 	cmd/create.c \
 	cmd/dd.c \

@@ -45,6 +45,13 @@ static int done(const img_image *image, int rc, img_error *err)
     return rc;
 }
 
+bool img_bitmap_supported(const img_image *image)
+{
+    const struct imgi_node *node = image->top;
+
+    return node->driver->bitmaps && node->driver->bitmaps->supported(node);
+}
+
 int img_bitmap_get(img_image *image, size_t n, img_bitmap *bitmap, img_error *err)
 {
     struct imgi_bitmap found;

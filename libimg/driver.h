@@ -185,6 +185,8 @@ struct imgi_bitmap {
 
 /* All of these take bitmaps by their number in the list, which get is asked for first. */
 struct imgi_bitmap_ops {
+    /* This image can have bitmaps. Called without node->lock. */
+    bool (*supported)(const struct imgi_node *node);
     /* IMG_E_NOENT past the last one, and then says nothing. */
     int (*get)(struct imgi_node *node, size_t n, struct imgi_bitmap *bitmap, img_error *err);
     /* At the end of the list. The name is new and not empty. */

@@ -387,6 +387,9 @@ typedef struct img_bitmap {
     uint64_t reserved[4];
 } img_bitmap;
 
+/* Whether the image can have bitmaps: format and version do. */
+IMG_API bool img_bitmap_supported(const img_image *image);
+
 /* The n-th bitmap. IMG_E_NOENT past the last one; an image whose format has none has none. */
 IMG_API int img_bitmap_get(img_image *image, size_t n, img_bitmap *bitmap, img_error *err);
 

@@ -37,6 +37,11 @@ static int need_list(struct qcow2 *q, img_error *err)
     return qcow2_bitmaps_load(q, &q->bitmaps, err);
 }
 
+static bool ops_supported(const struct imgi_node *node)
+{
+    return qcow2_of(node)->header.version >= 3;
+}
+
 static int ops_get(struct imgi_node *node, size_t n, struct imgi_bitmap *bitmap, img_error *err)
 {
     struct qcow2 *q = qcow2_of(node);
@@ -221,6 +226,7 @@ static int ops_run(struct imgi_node *node, size_t n, uint64_t offset, uint64_t l
 }
 
 const struct imgi_bitmap_ops qcow2_bitmap_ops = {
+    .supported = ops_supported,
     .get = ops_get,
     .add = ops_add,
     .remove = ops_remove,
