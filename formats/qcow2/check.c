@@ -125,7 +125,7 @@ static int prepare(struct qcow2_checking *c, img_error *err)
     if (rc == 0)
         rc = qcow2_counts_new(&c->walked, c->clusters + 1, policy, err);
     if (rc == 0)
-        rc = qcow2_counts_new(&c->shared, c->clusters + 1, policy, err);
+        rc = qcow2_counts_new(&c->unsettled, c->clusters + 1, policy, err);
     if (rc == 0) {
         c->window = malloc(QCOW2_CHECK_WINDOW);
         if (!c->window)
@@ -141,7 +141,7 @@ static void finish(struct qcow2_checking *c)
     qcow2_counts_free(&c->counts);
     qcow2_counts_free(&c->tables);
     qcow2_counts_free(&c->walked);
-    qcow2_counts_free(&c->shared);
+    qcow2_counts_free(&c->unsettled);
     free(c->window);
 }
 

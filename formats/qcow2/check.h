@@ -61,12 +61,11 @@ struct qcow2_checking {
     struct imgi_checker *checker;
     enum imgi_repair repair; /* of this pass */
     uint64_t file_size;
-    uint64_t clusters;          /* of the file, the last of which may be cut short */
-    struct qcow2_counts counts; /* references to each host cluster */
-    struct qcow2_counts tables; /* references to L2 tables in L1 tables */
-    struct qcow2_counts walked; /* L2 tables that were walked */
-    struct qcow2_counts shared; /* L2 tables that are other metadata too */
-    bool l1_shared;             /* so is the active L1 table */
+    uint64_t clusters;             /* of the file, the last of which may be cut short */
+    struct qcow2_counts counts;    /* references to each host cluster */
+    struct qcow2_counts tables;    /* references to L2 tables in L1 tables */
+    struct qcow2_counts walked;    /* L2 tables that were walked */
+    struct qcow2_counts unsettled; /* L2 tables with entries that may be mended */
     struct qcow2_snapshots snapshots;
     uint8_t *window; /* L2 tables that lie side by side */
     uint64_t window_offset;
@@ -117,6 +116,21 @@ uint64_t qcow2_reftable_bytes(const struct qcow2_checking *c);
 /* Bytes of L2 tables that are read at once; at least one of them. */
 #define QCOW2_CHECK_WINDOW QCOW2_CLUSTER_MAX
 
+/* The first entry of an L2 table from index on that is not all zeros; their number if all are. */
+static inline uint64_t qcow2_check_skip_empty(const struct qcow2 *q, const uint8_t *table,
+                                              uint64_t index)
+{
+    uint64_t entries = qcow2_l2_entries(q), words = q->l2_entry_bytes / sizeof(uint64_t), word = 0;
+    uint64_t i = index * words;
+
+    while (i < entries * words) {
+        memcpy(&word, table + i * sizeof(word), sizeof(word));
+        if (word != 0)
+            break;
+        i++;
+    }
+    return i / words;
+}
 /* The L2 table of an L1 entry, 0 if it leads to none. say: tell what is wrong with the entry. */
 uint64_t qcow2_check_l2_of(struct qcow2_checking *c, uint64_t entry, bool say);
 /*
@@ -129,6 +143,11 @@ uint8_t *qcow2_check_l2_read(struct qcow2_checking *c, const struct qcow2_table 
 int qcow2_check_l1_tables(struct qcow2_checking *c, img_error *err);
 /* Count what L2 tables lead to. */
 int qcow2_check_walk(struct qcow2_checking *c, img_error *err);
+/* When all is counted: whether a cluster is an L2 table and nothing else, so that it may be
+ * changed. */
+bool qcow2_check_is_table(const struct qcow2_checking *c, uint64_t cluster);
+/* When all is counted: mend the entries that wait for this. */
+int qcow2_check_settle(struct qcow2_checking *c, img_error *err);
 
 /* check_compare.c */
 

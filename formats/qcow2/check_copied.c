@@ -11,8 +11,9 @@
 #include "check.h"
 
 struct flags {
-    bool mend; /* the tables may be changed at all */
-    bool mend_l2;
+    bool mend;       /* flags may be changed at all */
+    bool mend_l1;    /* those in the L1 table */
+    bool mend_l2;    /* those in the L2 table that is looked at */
     uint64_t offset; /* of the L2 table that is looked at */
     uint8_t *table;
     uint64_t first, end; /* entries of it that were changed; end 0: none */
@@ -70,7 +71,10 @@ static int check_table(struct qcow2_checking *c, struct flags *flags, img_error 
     uint64_t entries = qcow2_l2_entries(c->q), bytes = c->q->l2_entry_bytes;
 
     flags->first = flags->end = 0;
-    for (uint64_t i = 0, run; i < entries; i += run) {
+    for (uint64_t i = 0, run = 0;; i += run) {
+        i = qcow2_check_skip_empty(c->q, flags->table, i);
+        if (i == entries)
+            break;
         run = right_run(c, flags, i);
         if (run > 0)
             continue;
@@ -93,7 +97,7 @@ static void check_l1_entry(struct qcow2_checking *c, struct flags *flags, uint64
     if (!qcow2_stored_refcount(c, offset >> c->q->cluster_bits, &refcount) ||
         flag_right(entry, refcount))
         return;
-    if (qcow2_found_mendable(c, flags->mend && !c->l1_shared,
+    if (qcow2_found_mendable(c, flags->mend_l1,
                              "OFLAG_COPIED L2 cluster: l1_index=%" PRIu64 " l1_entry=%" PRIx64
                              " refcount=%" PRIu64,
                              index, entry, refcount))
@@ -110,12 +114,26 @@ static bool may_mend(const struct qcow2_checking *c)
     return c->repair == IMGI_REPAIR_ALL || (result->corruptions == 0 && result->check_errors == 0);
 }
 
+/* The L1 table is nothing else. */
+static bool l1_alone(const struct qcow2_checking *c)
+{
+    const struct qcow2_header *header = &c->q->header;
+    uint64_t count = qcow2_clusters(c->q, (uint64_t)header->l1_entries * QCOW2_ENTRY_BYTES);
+
+    for (uint64_t i = 0; i < count; i++) {
+        if (qcow2_counts_get(&c->counts, (header->l1_offset >> c->q->cluster_bits) + i) != 1)
+            return false;
+    }
+    return true;
+}
+
 int qcow2_check_copied(struct qcow2_checking *c, img_error *err)
 {
     const struct qcow2_table *l1 = &c->q->l1;
     struct flags flags = {.mend = may_mend(c)};
     int rc = 0;
 
+    flags.mend_l1 = flags.mend && l1_alone(c);
     c->window_bytes = 0;
     for (uint64_t i = 0; rc == 0 && i < l1->count; i++) {
         uint64_t cluster;
@@ -129,7 +147,7 @@ int qcow2_check_copied(struct qcow2_checking *c, img_error *err)
         if (qcow2_counts_get(&c->walked, cluster) == 0)
             continue;
         qcow2_counts_clear(&c->walked, cluster);
-        flags.mend_l2 = flags.mend && qcow2_counts_get(&c->shared, cluster) == 0;
+        flags.mend_l2 = flags.mend && qcow2_check_is_table(c, cluster);
         flags.table = qcow2_check_l2_read(c, l1, i);
         if (flags.table)
             rc = check_table(c, &flags, err);

@@ -2,9 +2,9 @@
  * The check of what holds no guest data: who refers to which host cluster?
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * All metadata but refcount blocks is counted before the first L2 table is looked into: by then it
- * is known which tables are something else too, and must not be written to by a repair. (Where a
- * refcount block is something else too, no repair goes on using it as a block.)
+ * A table that is something else too, by the counts of all that lead to it, is not written to by a
+ * repair, because it may as well be the other thing. (For the same reason new refcount structures
+ * are made when that happens to the old ones.)
  */
 #include <inttypes.h>
 
@@ -238,5 +238,7 @@ int qcow2_check_count(struct qcow2_checking *c, img_error *err)
         rc = qcow2_check_walk(c, err);
     if (rc == 0)
         rc = count_blocks(c, err);
+    if (rc == 0)
+        rc = qcow2_check_settle(c, err);
     return rc;
 }

@@ -72,36 +72,31 @@ static uint32_t allocated_of(struct qcow2_raw raw)
     return (uint32_t)raw.bitmap;
 }
 
-/* Write an entry anew that said nothing of any use. */
-static int put_entry(struct qcow2_checking *c, struct walk *walk, uint64_t index,
-                     struct qcow2_raw raw, img_error *err)
+/* Whether a cluster's place does not matter, because nothing but zeros is read from it. */
+static bool is_unused(const struct qcow2_checking *c, struct qcow2_raw raw)
 {
-    uint64_t at = index * c->q->l2_entry_bytes;
-
-    qcow2_raw_put(c->q, walk->table, index, raw);
-    imgi_cache_forget(c->q->l2_cache, walk->offset);
-    return imgi_io_write(c->q->node->file, walk->table + at, c->q->l2_entry_bytes,
-                         walk->offset + at, err);
+    return c->q->extended_l2 ? allocated_of(raw) == 0 : !!(raw.cluster & QCOW2_ZERO);
 }
 
 /*
- * A cluster that does not begin where one can. If only zeros are read from it, its place is
- * without use, and may be forgotten.
+ * A cluster that does not begin where one can. *later: its place may be forgotten, if its table is
+ * nothing but an L2 table, which is known when all is counted.
  */
-static int check_unaligned(struct qcow2_checking *c, struct walk *walk, uint64_t index,
-                           struct qcow2_raw raw, bool *gone, img_error *err)
+static int check_unaligned(struct qcow2_checking *c, const struct walk *walk, struct qcow2_raw raw,
+                           bool *later, img_error *err)
 {
-    bool zeros = c->q->extended_l2 ? allocated_of(raw) == 0 : !!(raw.cluster & QCOW2_ZERO);
-    bool mend = zeros && c->repair == IMGI_REPAIR_ALL &&
-                qcow2_counts_get(&c->shared, walk->offset >> c->q->cluster_bits) == 0;
+    bool unused = is_unused(c, raw);
+    uint64_t cluster = walk->offset >> c->q->cluster_bits;
 
-    *gone = qcow2_found_mendable(
-        c, mend, "offset=%" PRIx64 ": %s is not properly aligned; L2 entry corrupted.",
-        raw.cluster & QCOW2_OFFSET_MASK, zeros ? "Preallocated cluster" : "Data cluster");
-    if (!*gone)
-        return 0;
-    raw.cluster = c->q->extended_l2 ? 0 : QCOW2_ZERO;
-    return put_entry(c, walk, index, raw, err);
+    *later = unused && c->repair == IMGI_REPAIR_ALL;
+    if (*later)
+        return qcow2_counts_get(&c->unsettled, cluster) > 0
+                   ? 0
+                   : qcow2_counts_add(&c->unsettled, cluster, 1, 1, err);
+    qcow2_found(c, IMGI_FINDING_CORRUPTION,
+                "ERROR offset=%" PRIx64 ": %s is not properly aligned; L2 entry corrupted.",
+                raw.cluster & QCOW2_OFFSET_MASK, unused ? "Preallocated cluster" : "Data cluster");
+    return 0;
 }
 
 static void check_subclusters(struct qcow2_checking *c, struct qcow2_raw raw, bool space)
@@ -131,14 +126,14 @@ static void count_allocated(struct qcow2_checking *c, struct walk *walk, uint64_
     walk->next_host = host + (clusters << c->q->cluster_bits);
 }
 
-static int check_standard(struct qcow2_checking *c, struct walk *walk, uint64_t index,
-                          struct qcow2_raw raw, img_error *err)
+static int check_standard(struct qcow2_checking *c, struct walk *walk, struct qcow2_raw raw,
+                          img_error *err)
 {
     bool data_file = c->q->header.incompatible & QCOW2_INCOMPAT_DATA_FILE;
     uint64_t host = raw.cluster & QCOW2_OFFSET_MASK, reserved = QCOW2_L2_RESERVED;
     /* In a data file guest and host offsets are the same: 0 is a place like any other. */
-    bool space = host != 0 || (data_file && raw.cluster & QCOW2_COPIED), gone;
-    int rc;
+    bool space = host != 0 || (data_file && raw.cluster & QCOW2_COPIED), later = false;
+    int rc = 0;
 
     if (c->q->header.version < 3 || c->q->extended_l2)
         reserved |= QCOW2_ZERO;
@@ -148,11 +143,10 @@ static int check_standard(struct qcow2_checking *c, struct walk *walk, uint64_t 
     check_subclusters(c, raw, space);
     if (!space)
         return 0;
-    if (host & (c->q->cluster_size - 1)) {
-        rc = check_unaligned(c, walk, index, raw, &gone, err);
-        if (rc < 0 || gone)
-            return rc;
-    }
+    if (host & (c->q->cluster_size - 1))
+        rc = check_unaligned(c, walk, raw, &later, err);
+    if (rc < 0 || later)
+        return rc;
     count_allocated(c, walk, host, 1);
     if (data_file)
         return 0;
@@ -194,9 +188,12 @@ static int walk_table(struct qcow2_checking *c, struct walk *walk, img_error *er
     int rc = 0;
 
     walk->next_host = 0;
-    for (uint64_t i = 0, run; rc == 0 && i < entries; i += run) {
+    for (uint64_t i = 0, run = 0; rc == 0; i += run) {
         struct qcow2_raw raw;
 
+        i = qcow2_check_skip_empty(c->q, walk->table, i);
+        if (i == entries)
+            break;
         run = plain_run(c, walk, i, &host);
         if (run > 0) {
             count_allocated(c, walk, host, run);
@@ -206,10 +203,8 @@ static int walk_table(struct qcow2_checking *c, struct walk *walk, img_error *er
         }
         run = 1;
         raw = qcow2_raw_get(c->q, walk->table, i);
-        if (raw.cluster == 0 && raw.bitmap == 0)
-            continue;
         rc = raw.cluster & QCOW2_COMPRESSED ? check_packed(c, walk, i, raw, err)
-                                            : check_standard(c, walk, i, raw, err);
+                                            : check_standard(c, walk, raw, err);
     }
     return rc;
 }
@@ -293,23 +288,6 @@ static int count_l2_tables(struct qcow2_checking *c, const struct qcow2_table *l
     return rc;
 }
 
-/* Before anything but metadata is counted: who has an L2 table that is no L2 table for others? */
-static int note_shared(struct qcow2_checking *c, const struct qcow2_table *l1, bool active,
-                       img_error *err)
-{
-    int rc = 0;
-
-    (void)active;
-    for (uint64_t i = 0; rc == 0 && i < l1->count; i++) {
-        uint64_t cluster = (l1->entries[i] & QCOW2_OFFSET_MASK) >> c->q->cluster_bits;
-        uint64_t references = qcow2_counts_get(&c->tables, cluster);
-
-        if (references > 0 && qcow2_counts_get(&c->counts, cluster) != references)
-            rc = qcow2_counts_add(&c->shared, cluster, 1, 1, err);
-    }
-    return rc;
-}
-
 static int walk_l2_tables(struct qcow2_checking *c, const struct qcow2_table *l1, bool active,
                           img_error *err)
 {
@@ -332,6 +310,51 @@ static int walk_l2_tables(struct qcow2_checking *c, const struct qcow2_table *l1
             rc = imgi_check_progress(c->checker,
                                      IMGI_MIN(i << (bits + c->q->l2_bits), c->q->header.size),
                                      c->q->header.size, err);
+    }
+    return rc;
+}
+
+/* ------------------------------------------------------- entries that can be mended */
+
+static int settle_entry(struct qcow2_checking *c, const struct walk *walk, uint64_t index,
+                        bool mend, img_error *err)
+{
+    struct qcow2_raw raw = qcow2_raw_get(c->q, walk->table, index);
+    uint64_t host = raw.cluster & QCOW2_OFFSET_MASK, at = index * c->q->l2_entry_bytes;
+
+    if (raw.cluster & QCOW2_COMPRESSED || !(host & (c->q->cluster_size - 1)) || !is_unused(c, raw))
+        return 0;
+    if (!qcow2_found_mendable(c, mend,
+                              "offset=%" PRIx64 ": Preallocated cluster is not properly aligned; "
+                              "L2 entry corrupted.",
+                              host))
+        return qcow2_count_bytes(c, host, c->q->cluster_size, walk->references, err);
+    raw.cluster = c->q->extended_l2 ? 0 : QCOW2_ZERO;
+    qcow2_raw_put(c->q, walk->table, index, raw);
+    return imgi_io_write(c->q->node->file, walk->table + at, c->q->l2_entry_bytes,
+                         walk->offset + at, err);
+}
+
+static int settle_l2_tables(struct qcow2_checking *c, const struct qcow2_table *l1, bool active,
+                            img_error *err)
+{
+    struct walk walk = {.active = active};
+    int rc = 0;
+
+    c->window_bytes = 0;
+    for (uint64_t i = 0; rc == 0 && i < l1->count; i++) {
+        uint64_t cluster;
+
+        walk.offset = qcow2_check_l2_of(c, l1->entries[i], false);
+        cluster = walk.offset >> c->q->cluster_bits;
+        if (walk.offset == 0 || qcow2_counts_get(&c->unsettled, cluster) == 0)
+            continue;
+        qcow2_counts_clear(&c->unsettled, cluster);
+        walk.references = qcow2_counts_get(&c->tables, cluster);
+        walk.table = qcow2_check_l2_read(c, l1, i);
+        for (uint64_t j = 0; walk.table && rc == 0 && j < qcow2_l2_entries(c->q); j++)
+            rc = settle_entry(c, &walk, j, qcow2_check_is_table(c, cluster), err);
+        imgi_cache_forget(c->q->l2_cache, walk.offset);
     }
     return rc;
 }
@@ -405,11 +428,20 @@ int qcow2_check_l1_tables(struct qcow2_checking *c, img_error *err)
 
 int qcow2_check_walk(struct qcow2_checking *c, img_error *err)
 {
-    uint64_t first = c->q->header.l1_offset >> c->q->cluster_bits;
-    uint64_t count = qcow2_clusters(c->q, (uint64_t)c->q->header.l1_entries * QCOW2_ENTRY_BYTES);
-    int rc = with_all(c, note_shared, err);
+    return with_all(c, walk_l2_tables, err);
+}
 
-    for (uint64_t i = 0; i < count; i++)
-        c->l1_shared = c->l1_shared || qcow2_counts_get(&c->counts, first + i) != 1;
-    return rc == 0 ? with_all(c, walk_l2_tables, err) : rc;
+bool qcow2_check_is_table(const struct qcow2_checking *c, uint64_t cluster)
+{
+    return qcow2_counts_get(&c->counts, cluster) == qcow2_counts_get(&c->tables, cluster);
+}
+
+int qcow2_check_settle(struct qcow2_checking *c, img_error *err)
+{
+    bool any = false;
+
+    for (uint64_t i = 0; !any && i < c->unsettled.clusters;
+         i += UINT64_C(1) << QCOW2_COUNTS_PAGE_BITS)
+        any = !qcow2_counts_empty(&c->unsettled, i);
+    return any && !c->incomplete ? with_all(c, settle_l2_tables, err) : 0;
 }

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 
-check_PROGRAMS += tests/tools/img-write tests/tools/deflate-window
+check_PROGRAMS += tests/tools/img-write tests/tools/deflate-window tests/tools/huge-qcow2
+tests_tools_huge_qcow2_SOURCES = tests/tools/huge-qcow2.c
+tests_tools_huge_qcow2_LDADD =
 tests_tools_img_write_SOURCES = tests/tools/img-write.c
 tests_tools_deflate_window_SOURCES = tests/tools/deflate-window.c
 tests_tools_deflate_window_LDADD = $(ZLIB_LIBS)
@@ -37,6 +39,7 @@ interop_tests += tests/interop/reflink.sh
 interop_tests += tests/interop/locks.sh
 interop_tests += tests/interop/cache-none.sh
 interop_tests += tests/interop/cache-huge.sh
+interop_tests += tests/interop/check-huge.sh
 interop_tests += tests/interop/deflate-window.sh
 interop_tests += tests/interop/cmdline-sidebyside.sh
 interop_tests += tests/interop/vmdk-children.sh
