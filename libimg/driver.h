@@ -287,6 +287,19 @@ struct imgi_driver {
      */
     int (*set_backing)(struct imgi_node *node, const char *name, const char *format,
                        img_error *err);
+    /*
+     * Snapshots inside the image. They change the disk's shape: nobody else uses the node. The one
+     * meant has that id and that name, NULL being any; the first one of several; IMG_E_NOENT. NULL
+     * functions: the format has none.
+     */
+    int (*snapshot_list)(struct imgi_node *node, img_snapshot **list, size_t *count,
+                         img_error *err);
+    int (*snapshot_create)(struct imgi_node *node, const img_snapshot *snapshot, img_error *err);
+    int (*snapshot_apply)(struct imgi_node *node, const char *id, const char *name, img_error *err);
+    int (*snapshot_delete)(struct imgi_node *node, const char *id, const char *name,
+                           img_error *err);
+    /* A node that is open for reading only: map it as it was then, node->size too. */
+    int (*snapshot_view)(struct imgi_node *node, const char *id, const char *name, img_error *err);
     int (*check)(struct imgi_node *node, struct imgi_checker *checker, img_error *err);
     /*
      * Change options of the image, on disk when it returns. Called without the lock, with the node

@@ -16,8 +16,8 @@
  * - Nothing is printed, no signal is touched, the process is never ended.
  * - Threads: any number of threads may read, write, zero, discard, flush and
  *   map one image at the same time. Opening, closing and changing the shape of
- *   an image (img_resize, img_check with repair) need it to themselves. Options,
- *   policies and jobs may be used by many threads once nobody changes them.
+ *   an image (img_resize, img_snapshot_create and the like, img_check with repair) need it to
+ * themselves. Options, policies and jobs may be used by many threads once nobody changes them.
  */
 #ifndef LIBIMG_H
 #define LIBIMG_H
@@ -333,6 +333,48 @@ enum img_preallocation {
  */
 IMG_API int img_resize_preallocated(img_image *image, uint64_t size, enum img_preallocation mode,
                                     img_error *err);
+
+/* --------------------------------------------------------------- snapshots */
+
+/* A snapshot inside an image. */
+typedef struct img_snapshot {
+    const char *id;         /* given out by the image: a number, and unique */
+    const char *name;       /* need not be unique */
+    uint64_t disk_size;     /* bytes of the disk at that time */
+    uint64_t vm_state_size; /* bytes of a machine's state that was saved with it */
+    uint64_t date_sec;      /* when it was made: seconds since 1970, */
+    uint32_t date_nsec;     /* and nanoseconds */
+    uint64_t vm_clock;      /* nanoseconds the machine had been running */
+    uint64_t icount;        /* instructions it had executed; UINT64_MAX: not known */
+    uint64_t reserved[4];
+} img_snapshot;
+
+/*
+ * The snapshots in the image, in its order. *list is one piece of memory, to be freed with
+ * img_free; it holds *count of them. A format that cannot have any has none.
+ */
+IMG_API int img_snapshot_list(img_image *image, img_snapshot **list, size_t *count, img_error *err);
+
+/*
+ * Keep the disk as it is now. Of *snapshot, name (up to 255 bytes), date, vm_clock and icount are
+ * used; the others are the image's to set. IMG_E_UNSUPPORTED when the format or this image cannot,
+ * IMG_E_INVAL when the image's refcounts are too narrow for another snapshot.
+ *
+ * This and the two below: the image is open for writing and nobody uses it meanwhile. They happen
+ * wholly or not at all, whenever they fail or the machine stops, and are on disk when they return.
+ * id or name may be NULL, for any; of several that fit the first one is taken; IMG_E_NOENT when
+ * there is none.
+ */
+IMG_API int img_snapshot_create(img_image *image, const img_snapshot *snapshot, img_error *err);
+/* Make the disk what it was, its size included. What it is now is lost. The snapshot stays. */
+IMG_API int img_snapshot_apply(img_image *image, const char *id, const char *name, img_error *err);
+IMG_API int img_snapshot_delete(img_image *image, const char *id, const char *name, img_error *err);
+
+/*
+ * From now on the image, which is open for reading only, is the disk that the snapshot holds. The
+ * backing chain is the same. Nobody uses the image meanwhile.
+ */
+IMG_API int img_snapshot_view(img_image *image, const char *id, const char *name, img_error *err);
 
 enum img_extent_flags {
     IMG_EXTENT_DATA = 1u << 0,    /* stored bytes */

@@ -32,6 +32,7 @@ libimgall_la_SOURCES += \
 	libimg/spec.h \
 	libimg/spec_open.c \
 	libimg/size.c \
+	libimg/snapshot.c \
 	libimg/version.c \
 	libimg/write.c \
 	libimg/zero.c \

@@ -208,7 +208,8 @@ enum qcow2_snapshot_field {
     QCOW2_SNAP_EXTRA_VM_STATE = 0,
     QCOW2_SNAP_EXTRA_DISK_SIZE = 8,
     QCOW2_SNAP_EXTRA_V3 = 16, /* version 3 demands so many bytes */
-    QCOW2_SNAP_EXTRA_ICOUNT = 16
+    QCOW2_SNAP_EXTRA_ICOUNT = 16,
+    QCOW2_SNAP_EXTRA_KNOWN = 24
 };
 
 struct qcow2_snapshot {
@@ -220,7 +221,9 @@ struct qcow2_snapshot {
     uint64_t disk_size;
     uint64_t icount; /* all ones: none */
     uint32_t extra_length;
-    char *id, *name; /* owned */
+    uint8_t *extra;  /* all extra data, as found; owned */
+    char *id, *name; /* owned, terminated */
+    uint16_t id_length, name_length;
 };
 
 /* ------------------------------------------------------------------ bitmaps */

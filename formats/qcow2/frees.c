@@ -18,10 +18,9 @@ static struct qcow2_free *last(const struct qcow2_frees *frees)
     return frees->count ? &frees->runs[frees->count - 1] : NULL;
 }
 
-int qcow2_free_later(struct qcow2 *q, uint64_t cluster, uint64_t count, bool discard,
-                     img_error *err)
+int qcow2_frees_add(struct qcow2_frees *frees, uint64_t cluster, uint64_t count, bool discard,
+                    img_error *err)
 {
-    struct qcow2_frees *frees = &q->frees;
     struct qcow2_free *run = last(frees);
 
     if (run && run->cluster + run->count == cluster && run->discard == discard) {
@@ -39,6 +38,12 @@ int qcow2_free_later(struct qcow2 *q, uint64_t cluster, uint64_t count, bool dis
     }
     frees->runs[frees->count++] = (struct qcow2_free){cluster, count, discard};
     return 0;
+}
+
+int qcow2_free_later(struct qcow2 *q, uint64_t cluster, uint64_t count, bool discard,
+                     img_error *err)
+{
+    return qcow2_frees_add(&q->frees, cluster, count, discard, err);
 }
 
 int qcow2_free_entry(struct qcow2 *q, const struct qcow2_entry *entry, bool discard, img_error *err)

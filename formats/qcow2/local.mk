@@ -41,6 +41,11 @@ libimgall_la_SOURCES += \
 	formats/qcow2/resize.c \
 	formats/qcow2/rewrite.c \
 	formats/qcow2/snapshot.c \
+	formats/qcow2/snapshot.h \
+	formats/qcow2/snapshot_change.c \
+	formats/qcow2/snapshot_place.c \
+	formats/qcow2/snapshot_write.c \
+	formats/qcow2/snapshots.c \
 	formats/qcow2/table.c \
 	formats/qcow2/trim.c \
 	formats/qcow2/version.c \

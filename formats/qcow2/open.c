@@ -211,11 +211,16 @@ static int own_snapshots(struct qcow2 *q, img_error *err)
     if (rc == 0)
         rc = qcow2_owned_add_run(&q->owned, q->header.snapshots_offset >> q->cluster_bits,
                                  qcow2_clusters(q, snapshots.bytes), QCOW2_OWNER_SNAPSHOT, err);
-    for (size_t i = 0; rc == 0 && i < snapshots.count; i++)
-        rc = qcow2_owned_add_run(
-            &q->owned, snapshots.list[i].l1_offset >> q->cluster_bits,
-            qcow2_clusters(q, (uint64_t)snapshots.list[i].l1_entries * QCOW2_ENTRY_BYTES),
-            QCOW2_OWNER_SNAPSHOT, err);
+    for (size_t i = 0; rc == 0 && i < snapshots.count; i++) {
+        const struct qcow2_snapshot *snapshot = &snapshots.list[i];
+
+        rc = qcow2_snapshot_check(q, snapshot, err);
+        if (rc == 0)
+            rc = qcow2_owned_add_run(
+                &q->owned, snapshot->l1_offset >> q->cluster_bits,
+                qcow2_clusters(q, (uint64_t)snapshot->l1_entries * QCOW2_ENTRY_BYTES),
+                QCOW2_OWNER_SNAPSHOT, err);
+    }
     qcow2_snapshots_free(&snapshots);
     return rc;
 }
@@ -368,6 +373,11 @@ const struct imgi_driver imgi_driver_qcow2 = {
     .flush = qcow2_flush,
     .reach = qcow2_reach,
     .resize = qcow2_resize,
+    .snapshot_list = qcow2_snapshot_list,
+    .snapshot_create = qcow2_snapshot_create,
+    .snapshot_apply = qcow2_snapshot_apply,
+    .snapshot_delete = qcow2_snapshot_delete,
+    .snapshot_view = qcow2_snapshot_view,
     .make_empty = qcow2_make_empty,
     .set_backing = qcow2_set_backing,
     .check = qcow2_check,

@@ -297,6 +297,11 @@ static inline uint64_t qcow2_refcount_get(const uint8_t *block, unsigned order, 
 void qcow2_refcount_put(uint8_t *block, unsigned order, uint64_t index, uint64_t value);
 
 int qcow2_need_reftable(struct qcow2 *q, img_error *err);
+/*
+ * The block that counts a cluster; NULL when there is none, and all its counts are 0. Valid until
+ * the refcount cache is asked again.
+ */
+int qcow2_refcount_block(struct qcow2 *q, uint64_t cluster, uint8_t **block, img_error *err);
 /* The refcount of a host cluster; 0 where there is no block. */
 int qcow2_refcount(struct qcow2 *q, uint64_t cluster, uint64_t *value, img_error *err);
 /*
@@ -330,6 +335,9 @@ int qcow2_alloc_metadata(struct qcow2 *q, uint64_t count, enum qcow2_owner owner
                          img_error *err);
 /* Space for a compressed stream: *host is its first byte. */
 int qcow2_alloc_stream(struct qcow2 *q, uint64_t length, uint64_t *host, img_error *err);
+/* Note a run of clusters in a list. */
+int qcow2_frees_add(struct qcow2_frees *frees, uint64_t cluster, uint64_t count, bool discard,
+                    img_error *err);
 /* The clusters lose a reference once all that is in memory now is on disk. */
 int qcow2_free_later(struct qcow2 *q, uint64_t cluster, uint64_t count, bool discard,
                      img_error *err);
@@ -378,7 +386,7 @@ int qcow2_make_empty(struct imgi_node *node, img_error *err);
  */
 int qcow2_trim(struct qcow2 *q, img_error *err);
 
-/* ---------------------------------------------------------------------- snapshots (snapshot.c) */
+/* ---------------------------------------------------- snapshots (snapshot.c, snapshots.c) */
 
 struct qcow2_snapshots {
     struct qcow2_snapshot *list;
@@ -388,6 +396,14 @@ struct qcow2_snapshots {
 int qcow2_snapshots_load(struct qcow2 *q, struct qcow2_snapshots *snapshots, img_error *err);
 void qcow2_snapshots_free(struct qcow2_snapshots *snapshots);
 int qcow2_info_snapshots(struct imgi_node *node, struct imgi_info *info, img_error *err);
+/* The place of a snapshot's L1 table makes sense. */
+int qcow2_snapshot_check(struct qcow2 *q, const struct qcow2_snapshot *snapshot, img_error *err);
+
+int qcow2_snapshot_list(struct imgi_node *node, img_snapshot **list, size_t *count, img_error *err);
+int qcow2_snapshot_create(struct imgi_node *node, const img_snapshot *snapshot, img_error *err);
+int qcow2_snapshot_apply(struct imgi_node *node, const char *id, const char *name, img_error *err);
+int qcow2_snapshot_delete(struct imgi_node *node, const char *id, const char *name, img_error *err);
+int qcow2_snapshot_view(struct imgi_node *node, const char *id, const char *name, img_error *err);
 
 /* ----------------------------------------------------- dirty bitmaps (bitmap*.c, bitmap.h) */
 

@@ -43,8 +43,7 @@ void qcow2_refcount_put(uint8_t *block, unsigned order, uint64_t index, uint64_t
     }
 }
 
-/* The block that counts a cluster; NULL when there is none, and all its counts are 0. */
-static int get_block(struct qcow2 *q, uint64_t cluster, uint8_t **block, img_error *err)
+int qcow2_refcount_block(struct qcow2 *q, uint64_t cluster, uint8_t **block, img_error *err)
 {
     uint64_t index = cluster >> q->block_bits, entry;
     int rc = qcow2_need_reftable(q, err);
@@ -69,7 +68,7 @@ static int get_block(struct qcow2 *q, uint64_t cluster, uint8_t **block, img_err
 int qcow2_refcount(struct qcow2 *q, uint64_t cluster, uint64_t *value, img_error *err)
 {
     uint8_t *block;
-    int rc = get_block(q, cluster, &block, err);
+    int rc = qcow2_refcount_block(q, cluster, &block, err);
 
     *value = rc == 0 && block ? qcow2_refcount_get(block, q->header.refcount_order,
                                                    cluster & ((UINT64_C(1) << q->block_bits) - 1))
@@ -90,7 +89,7 @@ static int get_span(struct qcow2 *q, uint64_t cluster, uint64_t count, struct sp
 
     span->first = cluster & (size - 1);
     span->count = IMGI_MIN(count, size - span->first);
-    return get_block(q, cluster, &span->block, err);
+    return qcow2_refcount_block(q, cluster, &span->block, err);
 }
 
 static void changed(struct qcow2 *q, const struct span *span)
@@ -264,7 +263,7 @@ int qcow2_find_free(struct qcow2 *q, uint64_t *cluster, uint64_t *count, bool ex
             continue;
         }
         if (rc == 0)
-            rc = get_block(q, at, &block, err);
+            rc = qcow2_refcount_block(q, at, &block, err);
         if (rc < 0)
             return rc;
         scan_block(q, block, &first, &got, *count - run);
