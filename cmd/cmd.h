@@ -68,7 +68,8 @@ struct cmd {
 };
 
 extern const struct cmd cmd_amend, cmd_bench, cmd_bitmap, cmd_check, cmd_commit, cmd_compare,
-    cmd_convert, cmd_create, cmd_dd, cmd_info, cmd_io, cmd_map, cmd_measure, cmd_rebase, cmd_resize;
+    cmd_convert, cmd_create, cmd_dd, cmd_info, cmd_io, cmd_map, cmd_measure, cmd_rebase, cmd_resize,
+    cmd_snapshot;
 
 /* The n-th subcommand, or NULL past the last one. */
 const struct cmd *cmd_nth(size_t n);
@@ -179,6 +180,11 @@ struct json_t;
  * a question mark, line feeds too.
  */
 void output_text(FILE *out, const char *text);
+/* What img_info says of an image, to be released with json_decref; NULL after an error was said. */
+struct json_t *output_describe(struct cli *cli, img_image *image);
+/* The list of snapshots, for people (nothing if it is empty or NULL) and as JSON. */
+void output_snapshots(const struct json_t *snapshots);
+void output_snapshots_json(const struct json_t *snapshots);
 /* The text that "info" prints for people, and the JSON, from what img_info said. */
 void output_info(const struct json_t *info);
 void output_info_json(const struct json_t *info);
@@ -211,6 +217,12 @@ img_open_params open_params(const struct cli *cli, const struct open_args *args)
 bool open_image(struct cli *cli, img_image **image, const char *name, const struct open_args *args);
 /* Warn that an image opened for writing was only guessed to be raw. */
 void open_warn_guessed(struct cli *cli, const img_image *image);
+
+/*
+ * From now on the image reads as one of its snapshots: the one that convert's -l names, by
+ * "snapshot.id=ID,snapshot.name=NAME", or by its id or else its name.
+ */
+bool open_snapshot(struct cli *cli, img_image *image, const char *selector);
 
 /* What -o says, of create, convert, measure and amend. Zeroed to begin with. */
 struct option_list {

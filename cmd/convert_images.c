@@ -47,6 +47,9 @@ static bool open_sources(struct conversion *conversion)
                         &args->source) ||
             !check_distinct(conversion, args->sources[n]))
             return false;
+        if (args->snapshot &&
+            !open_snapshot(conversion->cli, conversion->sources[n], args->snapshot))
+            return false;
         size = img_size(conversion->sources[n]);
         if (size > INT64_MAX - conversion->total)
             return cli_fail(conversion->cli, "the sources together are larger than a disk can be");
@@ -198,9 +201,6 @@ bool convert_images(struct cli *cli, struct convert_args *args)
     img_job *job = NULL;
     bool ok = open_sources(&conversion);
 
-    if (ok && args->snapshot)
-        ok = cli_fail_code(cli, IMG_E_UNSUPPORTED,
-                           "Failed to load snapshot: internal snapshots are not supported");
     ok = ok && settle_options(&conversion) &&
          convert_check_bitmaps(cli, args, conversion.sources[0]) && open_target(&conversion) &&
          convert_target_bitmaps(cli, args, conversion.target);

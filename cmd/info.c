@@ -65,26 +65,6 @@ static void list_formats(void)
         puts(name);
 }
 
-/* What is known of one image; NULL after an error was said. */
-static json_t *describe(struct cli *cli, img_image *image)
-{
-    img_error err = {0};
-    json_error_t json_error;
-    json_t *info;
-    char *text;
-
-    if (img_info(image, &text, &err) < 0) {
-        cli_fail_error(cli, &err, "%s", img_name(image));
-        return NULL;
-    }
-    info = json_loads(text, 0, &json_error);
-    img_free(text);
-    if (!info)
-        cli_fail(cli, "%s: cannot read the description of the image: %s", img_name(image),
-                 json_error.text);
-    return info;
-}
-
 /* Where a chain goes on below an image. Both malloc'd; name NULL: nowhere. */
 struct link {
     char *name, *format;
@@ -122,7 +102,7 @@ static json_t *look(struct cli *cli, const char *name, const struct open_args *o
     alone.flags |= IMG_OPEN_NO_BACKING;
     if (!open_image(cli, &image, name, &alone))
         return NULL;
-    info = describe(cli, image);
+    info = output_describe(cli, image);
     if (info && !link_below(cli, image, below)) {
         json_decref(info);
         info = NULL;

@@ -11,6 +11,7 @@ cmd_img_SOURCES += \
 	cmd/output.c \
 	cmd/progress.c \
 	cmd/open.c \
+	cmd/open_snapshot.c \
 	cmd/object.c \
 	cmd/create_options.c \
 	cmd/amend.c \
@@ -33,7 +34,8 @@ cmd_img_SOURCES += \
 	cmd/map.c \
 	cmd/measure.c \
 	cmd/rebase.c \
-	cmd/resize.c
+	cmd/resize.c \
+	cmd/snapshot.c
 cmd_img_LDADD += $(JANSSON_LIBS)
 
 dist_man_MANS += cmd/img.1

@@ -19,7 +19,8 @@ static const struct cmd_option options[] = {
     {'O', "output-format", "FMT", NULL},
     {'o', "target-options", "LIST", "its create options, name=value,..."},
     {'s', "size", "SIZE", "measure an empty disk of that size instead of FILE"},
-    {'l', "snapshot", "SNAPSHOT", "measure an internal snapshot (not supported yet)"},
+    {'l', "snapshot", "SNAPSHOT",
+     "measure the disk as it was at an internal snapshot: its id or name"},
     OPTION_SHARE,
     OPTION_OUTPUT,
     OPTION_HELP,
@@ -102,10 +103,9 @@ static bool measure(struct cli *cli, const struct args *args)
 
     if (args->filename && !open_image(cli, &source, args->filename, &args->open))
         return false;
-    if (args->snapshot) {
+    if (args->snapshot && !open_snapshot(cli, source, args->snapshot)) {
         img_close(source, NULL);
-        return cli_fail_code(cli, IMG_E_UNSUPPORTED,
-                             "Failed to load snapshot: internal snapshots are not supported");
+        return false;
     }
     if (!create_format_known(args->format)) {
         img_close(source, NULL);

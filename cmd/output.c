@@ -99,6 +99,35 @@ void output_info_json(const json_t *info)
     print_value(&emit, NULL, info, info_order);
 }
 
+void output_snapshots_json(const json_t *snapshots)
+{
+    struct emit emit = {.out = stdout};
+
+    emit_begin(&emit, NULL, '[');
+    for (size_t n = 0; n < json_array_size(snapshots); n++)
+        print_value(&emit, NULL, json_array_get(snapshots, n), snapshot_order);
+    emit_end(&emit, ']');
+}
+
+json_t *output_describe(struct cli *cli, img_image *image)
+{
+    img_error err = {0};
+    json_error_t json_error;
+    json_t *info;
+    char *text;
+
+    if (img_info(image, &text, &err) < 0) {
+        cli_fail_error(cli, &err, "%s", img_name(image));
+        return NULL;
+    }
+    info = json_loads(text, 0, &json_error);
+    img_free(text);
+    if (!info)
+        cli_fail(cli, "%s: cannot read the description of the image: %s", img_name(image),
+                 json_error.text);
+    return info;
+}
+
 /* ------------------------------------------------------------------- text */
 
 void output_text(FILE *out, const char *text)
@@ -180,7 +209,7 @@ static void print_snapshot(const json_t *snapshot)
            vm_clock, count);
 }
 
-static void print_snapshots(const json_t *snapshots)
+void output_snapshots(const json_t *snapshots)
 {
     if (json_array_size(snapshots) == 0)
         return;
@@ -261,7 +290,7 @@ void output_info(const json_t *info)
     if (json_is_true(json_object_get(info, "dirty-flag")))
         printf("cleanly shut down: no\n");
     print_backing(info);
-    print_snapshots(json_object_get(info, "snapshots"));
+    output_snapshots(json_object_get(info, "snapshots"));
     if (json_object_size(specific) > 0) {
         printf("Format specific information:\n");
         print_tree(1, specific);

@@ -35,7 +35,7 @@ one_line 1 "Could not open '.': is a directory" info .
 one_line 1 "Could not create 'missing/new': No such file or directory" create missing/new 1M
 one_line 1 "cannot be converted onto itself" convert disk.raw ./disk.raw
 one_line 1 "Invalid parameter 'nonsense'" convert -O qcow2 -o nonsense=1 disk.raw out
-one_line 1 "internal snapshots are not supported" convert -l one disk.raw out
+one_line 1 "does not support temporarily loading internal snapshots" convert -l one disk.raw out
 one_line 1 "--progress must be used with" convert --progress=nonsense disk.raw out
 one_line 1 "no file name with --formats" info --formats disk.raw
 one_line 63 "This image format does not support checks" check disk.raw

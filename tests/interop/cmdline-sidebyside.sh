@@ -758,7 +758,6 @@ differs 0 'encryption is not there yet' create -f qcow2 -o help
 differs 0 'the list of options is shown for measure too' measure -O qcow2 -o help
 differs 1 'an error of -B and --target-is-zero is a failure' \
     convert -n -O qcow2 --target-is-zero -B data.raw -F raw data.raw large.qcow2
-differs 1 'snapshots cannot be read yet' convert -l one -O raw snap.qcow2 out.raw
 differs 1 'our own words for what is no file' info sub
 differs 1 'our own words for what is no file' info ''
 

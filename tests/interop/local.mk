@@ -24,6 +24,7 @@ interop_tests += tests/interop/extended-l2.sh
 interop_tests += tests/interop/convert-memory.sh
 interop_tests += tests/interop/random-qcow2.sh
 interop_tests += tests/interop/random-vmdk.sh
+interop_tests += tests/interop/random-snapshots.sh
 interop_tests += tests/interop/commit.sh
 interop_tests += tests/interop/rebase.sh
 interop_tests += tests/interop/resize.sh
