@@ -5,6 +5,8 @@
  * when the refcount and the content of what it refers to are, and a refcount may fall only
  * when the reference is gone from the disk.
  */
+#include <stdlib.h>
+
 #include "qcow2.h"
 
 static bool refcounts_dirty(const struct qcow2 *q)
@@ -68,12 +70,40 @@ int qcow2_settle(struct qcow2 *q, img_error *err)
     return rc < 0 ? rc : imgi_io_flush(q->node->file, err);
 }
 
+/*
+ * What the header said before. NULL where it is being made: nobody sees that file if it fails.
+ */
+static int read_header(struct qcow2 *q, unsigned offset, size_t length, uint8_t **old,
+                       img_error *err)
+{
+    uint64_t size;
+    int rc = imgi_io_size(q->node->file, &size, err);
+
+    *old = NULL;
+    if (rc < 0 || !imgi_span_ok(offset, length, size))
+        return rc;
+    *old = malloc(length);
+    if (!*old)
+        return imgi_fail_nomem(err, "the header");
+    return imgi_io_read(q->node->file, *old, length, offset, err);
+}
+
 int qcow2_header_update(struct qcow2 *q, unsigned offset, const void *bytes, size_t length,
                         img_error *err)
 {
-    int rc = imgi_io_write(q->node->file, bytes, length, offset, err);
+    struct imgi_io *io = q->node->file;
+    uint8_t *old;
+    int rc = read_header(q, offset, length, &old, err);
 
-    if (rc == 0)
-        rc = imgi_io_flush(q->node->file, err);
+    if (rc == 0) {
+        rc = imgi_io_write(io, bytes, length, offset, err);
+        if (rc == 0)
+            rc = imgi_io_flush(io, err);
+        /* Half of it, or all, may have come to the disk: it must not say what is not so. */
+        if (rc < 0 && old &&
+            (imgi_io_write(io, old, length, offset, NULL) < 0 || imgi_io_flush(io, NULL) < 0))
+            q->broken = true;
+    }
+    free(old);
     return rc;
 }

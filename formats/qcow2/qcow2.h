@@ -132,7 +132,7 @@ struct qcow2 {
     struct imgi_cache *bitmap_cache;  /* clusters of the bitmaps' bits */
     uint64_t free_hint;               /* every cluster below has a refcount that is not 0 */
     uint64_t stream_end; /* where the next compressed stream may be appended; 0: nowhere */
-    bool broken;         /* a contradiction was met: nothing more is written */
+    bool broken;         /* a contradiction, or a header nobody knows: nothing more is written */
 };
 
 static inline struct qcow2 *qcow2_of(const struct imgi_node *node)
@@ -176,7 +176,11 @@ int qcow2_before_l2(void *opaque, img_error *err);
 int qcow2_flush(struct imgi_node *node, img_error *err);
 /* The same with the file's flush: what is on disk is what is in memory. */
 int qcow2_settle(struct qcow2 *q, img_error *err);
-/* Write `length` bytes of the header at `offset`, and flush. */
+/*
+ * Write `length` bytes of the header at `offset`, and flush. After a failure the header is what it
+ * was; where that cannot be had either nobody knows what it says, and nothing more is written
+ * (q->broken).
+ */
 int qcow2_header_update(struct qcow2 *q, unsigned offset, const void *bytes, size_t length,
                         img_error *err);
 

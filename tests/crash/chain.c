@@ -193,9 +193,9 @@ static void record(struct recorder *r)
 static const char *judge(void *opaque, size_t log, char *text, size_t size)
 {
     struct recorder *r = opaque;
-    const char *complaint = judge_file(IMAGE, &r->overlay, log, false, text, size);
+    const char *complaint = judge_file(IMAGE, &r->overlay, log, JUDGE_AS_IT_IS, text, size);
 
-    return complaint ? complaint : judge_file(BASE, &r->base, log, false, text, size);
+    return complaint ? complaint : judge_file(BASE, &r->base, log, JUDGE_AS_IT_IS, text, size);
 }
 
 static void run_scenario(const struct scenario *scenario, uint64_t seed, struct cut_result *result)

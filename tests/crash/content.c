@@ -42,6 +42,16 @@ void content_clear(struct content *content)
         free(content->steps[--content->count].sets);
 }
 
+void content_copy(struct content *content, const struct content *from)
+{
+    *content = *from;
+    for (unsigned i = 0; i < from->count; i++) {
+        content->steps[i].sets = new_sets(content);
+        memcpy(content->steps[i].sets, from->steps[i].sets,
+               (size_t)content->blocks * sizeof(uint64_t));
+    }
+}
+
 void content_begin(struct content *content, size_t log)
 {
     struct content_step *old = last(content), *step = old + 1;

@@ -34,6 +34,7 @@ struct content {
 /* A disk of zeros that never has more than max bytes; that is the first step. */
 void content_init(struct content *content, uint64_t size, uint64_t max);
 void content_clear(struct content *content);
+void content_copy(struct content *content, const struct content *from);
 /* A new step, a copy of the last, at this place of the log; content_end ends it. */
 void content_begin(struct content *content, size_t log);
 void content_end(struct content *content, size_t log, bool durable);

@@ -83,8 +83,7 @@ struct imgi_io *disk_memory(const void *bytes, size_t size)
 }
 
 /* The file as it is now, for somebody who opens it. */
-static int open_file(struct disk *disk, unsigned n, unsigned flags, struct imgi_io **out,
-                     img_error *err)
+static int open_file(struct disk *disk, unsigned n, struct imgi_io **out, img_error *err)
 {
     struct imgi_io *io = disk_memory(disk->files[n].bytes, disk->files[n].size);
     size_t count = imgi_log_count(disk->log);
@@ -98,10 +97,6 @@ static int open_file(struct disk *disk, unsigned n, unsigned flags, struct imgi_
     }
     if (rc < 0)
         give_up("replay", err->message);
-    if (!(flags & IMGI_IO_WRITE)) {
-        *out = io;
-        return 0;
-    }
     return imgi_log_io(out, disk->log, n, io, err);
 }
 
@@ -112,6 +107,6 @@ int __wrap_imgi_file_open(struct imgi_io **io, const char *name, unsigned flags,
 
     for (unsigned n = 0; attached && n < attached->count; n++)
         if (strcmp(attached->files[n].name, slash ? slash + 1 : name) == 0)
-            return open_file(attached, n, flags, io, err);
+            return open_file(attached, n, io, err);
     return __real_imgi_file_open(io, name, flags, err);
 }

@@ -15,7 +15,7 @@ struct trial {
     const char *name;
     const struct content *content;
     size_t log;
-    bool dirty; /* its refcounts are not to be trusted before a repair */
+    bool damaged; /* its refcounts are not to be trusted before a repair */
     char *text;
     size_t size;
 };
@@ -74,8 +74,9 @@ static const char *judge_as_it_is(struct trial *trial, bool leaks)
 
     if (!image)
         return trial->text;
-    trial->dirty = image->top->dirty;
-    if (!trial->dirty)
+    if (image->top->dirty)
+        trial->damaged = true;
+    if (!trial->damaged)
         complaint = judge_check(trial, NULL, image, leaks);
     if (!complaint && trial->content)
         complaint = content_judge(trial->content, trial->log, image, trial->text, trial->size);
@@ -91,7 +92,7 @@ static const char *repair_file(const struct trial *trial)
     if (!job)
         give_up("job", "no memory");
     if (image) {
-        img_job_set_flags(job, trial->dirty ? IMG_JOB_REPAIR_ALL : IMG_JOB_REPAIR_LEAKS);
+        img_job_set_flags(job, trial->damaged ? IMG_JOB_REPAIR_ALL : IMG_JOB_REPAIR_LEAKS);
         complaint = end(trial, image, judge_check(trial, job, image, true));
     } else {
         complaint = trial->text;
@@ -100,18 +101,19 @@ static const char *repair_file(const struct trial *trial)
     return complaint;
 }
 
-const char *judge_file(const char *name, const struct content *content, size_t log, bool repair,
-                       char *text, size_t size)
+const char *judge_file(const char *name, const struct content *content, size_t log,
+                       enum judge_how how, char *text, size_t size)
 {
-    struct trial trial = {name, content, log, false, text, size};
+    struct trial trial = {name, content, log, how == JUDGE_DAMAGED, text, size};
     const char *complaint = judge_as_it_is(&trial, true);
 
-    if (complaint || !(repair || trial.dirty))
+    if (complaint || (how == JUDGE_AS_IT_IS && !trial.damaged))
         return complaint;
     complaint = repair_file(&trial);
+    trial.damaged = false;
     if (!complaint)
         complaint = judge_as_it_is(&trial, false);
-    if (!complaint && trial.dirty) {
+    if (!complaint && trial.damaged) {
         snprintf(text, size, "%s is dirty after its repair", name);
         complaint = text;
     }

@@ -10,10 +10,15 @@
 /*
  * The qcow2 image of that name must open, have no damage worse than lost space (a dirty one: none
  * that a repair does not mend) and hold what `content` allows when the log ends before entry `log`
- * (NULL: anything). repair: freeing what is lost must leave an image without fault that holds the
- * same. Returns NULL, or what is wrong, in text.
+ * (NULL: anything). Returns NULL, or what is wrong, in text.
  */
-const char *judge_file(const char *name, const struct content *content, size_t log, bool repair,
-                       char *text, size_t size);
+enum judge_how {
+    JUDGE_AS_IT_IS,
+    JUDGE_REPAIRED, /* and freeing what is lost leaves an image without fault that holds the same */
+    JUDGE_DAMAGED   /* it may have any fault, but a repair mends all of them */
+};
+
+const char *judge_file(const char *name, const struct content *content, size_t log,
+                       enum judge_how how, char *text, size_t size);
 
 #endif

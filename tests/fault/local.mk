@@ -3,3 +3,16 @@
 check_PROGRAMS += tests/fault/sweep
 TESTS += tests/fault/sweep
 tests_fault_sweep_SOURCES = tests/fault/sweep.c tests/fault/model.c tests/fault/model.h
+
+check_PROGRAMS += tests/fault/operations
+TESTS += tests/fault/operations
+tests_fault_operations_SOURCES = \
+	tests/crash/content.c tests/crash/content.h \
+	tests/crash/disk.c tests/crash/disk.h \
+	tests/crash/judge.c tests/crash/judge.h \
+	tests/fault/operations.c \
+	tests/fault/trap.c tests/fault/trap.h
+tests_fault_operations_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=imgi_file_open \
+	-Wl,--wrap=imgi_io_read -Wl,--wrap=imgi_io_write -Wl,--wrap=imgi_io_writev \
+	-Wl,--wrap=imgi_io_resize -Wl,--wrap=imgi_io_flush -Wl,--wrap=imgi_io_zero \
+	-Wl,--wrap=imgi_io_publish

@@ -1,0 +1,433 @@
+/*
+ * Disks that fail under every operation on qcow2 images. SPDX-License-Identifier: BSD-2-Clause
+ *
+ *     operations [NAME]
+ *
+ * The nth I/O of an operation fails, for n = 0, 1, 2, ... until all goes well. The operation then
+ * reports that failure, by its code and in words. The image it was done to is as it was or as it
+ * was to be, block by block, with no damage worse than lost space; a file that was to be replaced
+ * is as it was.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../crash/content.h"
+#include "../crash/disk.h"
+#include "../crash/judge.h"
+#include "internal.h"
+#include "trap.h"
+
+#define IMAGE "image"
+#define BASE "base"
+#define OTHER "other"
+#define SIZE (1u << 20)
+#define CLUSTER 4096u
+#define NTH_MAX 3000
+
+#define CHANGES (IMGI_FAULT_WRITE | IMGI_FAULT_RESIZE | IMGI_FAULT_ZERO)
+
+static const struct trap traps[] = {
+    {IMGI_FAULT_READ, EIO, false, false, IMG_E_IO, "a read fails"},
+    {CHANGES, EIO, false, false, IMG_E_IO, "a change fails"},
+    {CHANGES, EIO, false, true, IMG_E_IO, "a change is done by half"},
+    {CHANGES, ENOSPC, true, true, IMG_E_NOSPACE, "the disk is full"},
+    {IMGI_FAULT_FLUSH, EIO, false, false, IMG_E_IO, "a flush fails"},
+    {IMGI_FAULT_ANY, EIO, true, false, IMG_E_IO, "the disk goes away"},
+};
+
+/* What is done to an open image. Returns its code. */
+typedef int run_fn(img_image *image, struct content *content, img_error *err);
+
+struct operation {
+    const char *name;
+    run_fn *run;
+    bool overlay;                  /* the image stands on BASE */
+    bool mute;                     /* may do without what failed, and say nothing */
+    unsigned flags;                /* to open with, besides IMG_OPEN_WRITE */
+    void (*spoil)(uint8_t *bytes); /* damage to be repaired */
+};
+
+static uint8_t buffer[SIZE];
+
+static void must(const char *what, int rc, const img_error *err)
+{
+    if (rc < 0)
+        give_up(what, err->message);
+}
+
+/* -------------------------------------------------------------- operations */
+
+static int put(img_image *image, struct content *content, uint64_t offset, size_t length,
+               img_error *err)
+{
+    unsigned n = content_write(content);
+
+    content_put(content, offset, length, n);
+    content_fill(buffer, offset, length, n);
+    return img_write(image, offset, buffer, length, err);
+}
+
+static int write_new(img_image *image, struct content *content, img_error *err)
+{
+    return put(image, content, 600 << 10, 50 << 10, err);
+}
+
+static int write_in_place(img_image *image, struct content *content, img_error *err)
+{
+    return put(image, content, 3072, 8192, err);
+}
+
+static int write_packed(img_image *image, struct content *content, img_error *err)
+{
+    unsigned n = content_write(content);
+    uint64_t offset = 8 * CLUSTER;
+
+    content_put(content, offset, 5 * CLUSTER, n);
+    content_fill(buffer, offset, 5 * CLUSTER, n);
+    return img_write_compressed(image, offset, buffer, 5 * CLUSTER, err);
+}
+
+static int zero(img_image *image, struct content *content, img_error *err)
+{
+    content_put(content, 5 << 10, 90 << 10, 0);
+    return img_zero(image, 5 << 10, 90 << 10, 0, err);
+}
+
+static int zero_unmap(img_image *image, struct content *content, img_error *err)
+{
+    content_put(content, 5 << 10, 90 << 10, 0);
+    return img_zero(image, 5 << 10, 90 << 10, IMG_ZERO_UNMAP, err);
+}
+
+static int discard(img_image *image, struct content *content, img_error *err)
+{
+    content_may(content, 0, 90 << 10, 0);
+    return img_discard(image, 0, 90 << 10, err);
+}
+
+static int grow(img_image *image, struct content *content, img_error *err)
+{
+    content_resize(content, 3 * SIZE);
+    return img_resize(image, 3 * SIZE, err);
+}
+
+static int grow_mapped(img_image *image, struct content *content, img_error *err)
+{
+    content_resize(content, 3 * SIZE);
+    return img_resize_preallocated(image, 3 * SIZE, IMG_PREALLOC_METADATA, err);
+}
+
+static int grow_full(img_image *image, struct content *content, img_error *err)
+{
+    content_resize(content, 2 * SIZE);
+    return img_resize_preallocated(image, 2 * SIZE, IMG_PREALLOC_FULL, err);
+}
+
+static int shrink(img_image *image, struct content *content, img_error *err)
+{
+    content_resize(content, 40 << 10);
+    return img_resize(image, 40 << 10, err);
+}
+
+static int commit(img_image *image, struct content *content, img_error *err)
+{
+    (void)content;
+    return img_commit(NULL, image, NULL, err);
+}
+
+static int rebase(img_image *image, struct content *content, img_error *err)
+{
+    (void)content;
+    return img_rebase(NULL, image, OTHER, "qcow2", err);
+}
+
+static int rebase_to_none(img_image *image, struct content *content, img_error *err)
+{
+    (void)content;
+    return img_rebase(NULL, image, NULL, NULL, err);
+}
+
+static int bitmap_add(img_image *image, struct content *content, img_error *err)
+{
+    (void)content;
+    return img_bitmap_add(image, "second", 0, true, err);
+}
+
+static int bitmap_remove(img_image *image, struct content *content, img_error *err)
+{
+    (void)content;
+    return img_bitmap_remove(image, "first", err);
+}
+
+static int bitmap_clear(img_image *image, struct content *content, img_error *err)
+{
+    (void)content;
+    return img_bitmap_clear(image, "first", err);
+}
+
+static int bitmap_merge(img_image *image, struct content *content, img_error *err)
+{
+    int rc = img_bitmap_add(image, "second", 65536, false, err);
+
+    (void)content;
+    return rc < 0 ? rc : img_bitmap_merge(image, "second", NULL, "first", err);
+}
+
+static int repair(img_image *image, struct content *content, img_error *err)
+{
+    img_check_result result = {0};
+    img_job *job = img_job_new();
+    int rc;
+
+    (void)content;
+    if (!job)
+        give_up("job", "no memory");
+    img_job_set_flags(job, IMG_JOB_REPAIR_LEAKS | IMG_JOB_REPAIR_ALL);
+    rc = img_check(job, image, NULL, NULL, &result, err);
+    img_job_free(job);
+    if (rc == 0 && (result.check_errors || result.corruptions || result.leaks))
+        rc = imgi_fail(err, IMG_E_IO, "%" PRIu64 " errors in the check, faults are left",
+                       result.check_errors);
+    return rc;
+}
+
+/* Counts of 2 for clusters that have one user. */
+static void spoil_counts(uint8_t *bytes)
+{
+    uint64_t table = imgi_get_be64(bytes + 48), block = imgi_get_be64(bytes + table);
+
+    for (unsigned i = 4; i < 20; i++)
+        if (imgi_get_be16(bytes + block + 2 * i) == 1)
+            imgi_put_be16(bytes + block + 2 * i, 2);
+}
+
+static const struct operation operations[] = {
+    {"write", write_new, false, false, 0, NULL},
+    {"write in place", write_in_place, false, false, 0, NULL},
+    {"compressed write", write_packed, false, false, 0, NULL},
+    {"zero", zero, false, false, 0, NULL},
+    {"zero with unmap", zero_unmap, false, false, 0, NULL},
+    {"discard", discard, false, false, 0, NULL},
+    {"grow", grow, false, false, 0, NULL},
+    {"grow with metadata", grow_mapped, false, false, 0, NULL},
+    {"grow with zeros", grow_full, false, false, 0, NULL},
+    {"shrink", shrink, false, false, 0, NULL},
+    {"write to an overlay", write_new, true, false, 0, NULL},
+    {"zero in an overlay", zero, true, false, 0, NULL},
+    {"grow an overlay", grow, true, false, 0, NULL},
+    {"commit", commit, true, false, 0, NULL},
+    {"rebase", rebase, true, false, 0, NULL},
+    {"rebase to nothing", rebase_to_none, true, false, 0, NULL},
+    {"bitmap --add", bitmap_add, false, false, 0, NULL},
+    {"bitmap --remove", bitmap_remove, false, false, 0, NULL},
+    {"bitmap --clear", bitmap_clear, false, false, 0, NULL},
+    {"bitmap --merge", bitmap_merge, false, false, 0, NULL},
+    {"check -r all", repair, false, false, IMG_OPEN_CHECK, spoil_counts},
+};
+
+/* --------------------------------------------------------- before an attempt */
+
+/* The files of all attempts, made once. */
+struct files {
+    struct disk disk; /* IMAGE, BASE, OTHER */
+    struct content content;
+};
+
+static img_image *create(const char *name, uint64_t size, const char *backing)
+{
+    img_options *options = img_options_new();
+    img_image *image;
+    img_error err;
+
+    if (!options)
+        give_up("options", "no memory");
+    must("options", img_options_parse(options, "cluster_size=4k", &err), &err);
+    if (backing) {
+        must("options", img_options_set(options, "backing_file", backing, &err), &err);
+        must("options", img_options_set(options, "backing_fmt", "qcow2", &err), &err);
+    }
+    must("create", img_create(&image, name, "qcow2", size, options, NULL, &err), &err);
+    img_options_free(options);
+    return image;
+}
+
+static void make_files(struct files *files, bool overlay)
+{
+    struct content none;
+    img_image *image;
+    img_error err;
+
+    disk_init(&files->disk);
+    content_init(&files->content, SIZE, 3 * SIZE);
+    image = create(BASE, 2 * SIZE, NULL);
+    if (overlay)
+        must("write", put(image, &files->content, 0, SIZE, &err), &err);
+    must("close", img_close(image, &err), &err);
+
+    content_init(&none, SIZE, SIZE);
+    image = create(OTHER, SIZE, NULL);
+    must("write", put(image, &none, 100 << 10, 100 << 10, &err), &err);
+    must("close", img_close(image, &err), &err);
+    content_clear(&none);
+
+    image = create(IMAGE, SIZE, overlay ? BASE : NULL);
+    must("write", put(image, &files->content, 0, 30 << 10, &err), &err);
+    must("write", write_packed(image, &files->content, &err), &err);
+    must("write", put(image, &files->content, 300 << 10, 20 << 10, &err), &err);
+    if (!overlay) {
+        must("bitmap", img_bitmap_add(image, "first", 65536, true, &err), &err);
+        must("write", put(image, &files->content, 400 << 10, 20 << 10, &err), &err);
+    }
+    must("close", img_close(image, &err), &err);
+    disk_load(&files->disk, IMAGE);
+    disk_load(&files->disk, BASE);
+    disk_load(&files->disk, OTHER);
+    unlink(IMAGE);
+    unlink(BASE);
+    unlink(OTHER);
+}
+
+/* --------------------------------------------------------------- one attempt */
+
+struct attempt {
+    const struct operation *operation;
+    const struct trap *trap;
+    uint64_t nth;
+    struct disk disk;
+    struct content content;
+    bool hit;
+    int rc;
+    img_error err;
+};
+
+static void run_attempt(struct attempt *a, const struct files *files)
+{
+    const img_open_params params = {.format = "qcow2",
+                                    .flags = IMG_OPEN_WRITE | a->operation->flags};
+    img_image *image;
+    img_error err;
+    int rc;
+
+    disk_init(&a->disk);
+    for (unsigned i = 0; i < files->disk.count; i++)
+        disk_add(&a->disk, files->disk.files[i].name, files->disk.files[i].bytes,
+                 files->disk.files[i].size);
+    if (a->operation->spoil)
+        a->operation->spoil(a->disk.files[0].bytes);
+    content_copy(&a->content, &files->content);
+    disk_attach(&a->disk);
+    trap_set(a->trap, a->nth);
+    a->rc = img_open(&image, IMAGE, &params, &a->err);
+    if (a->rc == 0) {
+        content_begin(&a->content, 0);
+        a->rc = a->operation->run(image, &a->content, &a->err);
+        rc = img_close(image, a->rc ? &err : &a->err);
+        a->rc = a->rc ? a->rc : rc;
+        content_end(&a->content, 0, a->rc == 0);
+    }
+    a->hit = trap_end();
+}
+
+static void end_attempt(struct attempt *a)
+{
+    disk_attach(NULL);
+    disk_clear(&a->disk);
+    content_clear(&a->content);
+}
+
+static const char *judge_error(const struct attempt *a)
+{
+    /* What was read ahead, or could be done without, need not be told of. */
+    bool told = !a->operation->mute && (a->trap->sticky || !(a->trap->kinds & IMGI_FAULT_READ));
+
+    if (a->rc == 0)
+        return a->hit && told ? "the failure was not reported" : NULL;
+    if (!a->hit)
+        return "it failed by itself";
+    if (a->rc != a->trap->expected || a->rc != a->err.code)
+        return "the code is not that of the failure";
+    return a->err.message[0] ? NULL : "no message";
+}
+
+static const char *judge(const struct attempt *a, char *text, size_t size)
+{
+    enum judge_how how = a->nth % 4 == 0 ? JUDGE_REPAIRED : JUDGE_AS_IT_IS;
+    const char *complaint = judge_error(a);
+
+    if (a->operation->spoil && a->rc < 0)
+        how = JUDGE_DAMAGED;
+    if (!complaint)
+        complaint = judge_file(IMAGE, &a->content, SIZE_MAX, how, text, size);
+    if (!complaint)
+        complaint = judge_file(BASE, NULL, SIZE_MAX, JUDGE_AS_IT_IS, text, size);
+    return complaint;
+}
+
+struct tally {
+    size_t passed, failed;
+};
+
+static void sweep(const struct operation *operation, const struct trap *trap,
+                  const struct files *files, struct tally *tally)
+{
+    char text[IMG_ERROR_TEXT + 64];
+    bool more = true;
+
+    for (uint64_t nth = 0; more && nth < NTH_MAX; nth++) {
+        struct attempt a = {.operation = operation, .trap = trap, .nth = nth};
+        const char *complaint;
+
+        run_attempt(&a, files);
+        complaint = judge(&a, text, sizeof(text));
+        if (complaint) {
+            tally->failed++;
+            printf("not ok - %s, %s (number %" PRIu64 "): %s (%s)\n", operation->name, trap->name,
+                   nth, complaint, a.rc ? a.err.message : "no error");
+        } else {
+            tally->passed++;
+        }
+        more = a.hit;
+        end_attempt(&a);
+    }
+    if (more) {
+        tally->failed++;
+        printf("not ok - %s, %s: never succeeds\n", operation->name, trap->name);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    char directory[] = "/tmp/img-fault.XXXXXX";
+    struct tally tally = {0, 0};
+    struct files files[2];
+
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    if (!mkdtemp(directory) || chdir(directory) < 0)
+        return 99;
+    make_files(&files[0], false);
+    make_files(&files[1], true);
+    for (size_t i = 0; i < IMGI_COUNT(operations); i++) {
+        const struct operation *operation = &operations[i];
+        struct tally before = tally;
+
+        if (argc > 1 && strcmp(argv[1], operation->name) != 0)
+            continue;
+        for (size_t t = 0; t < IMGI_COUNT(traps); t++)
+            sweep(operation, &traps[t], &files[operation->overlay], &tally);
+        printf("%s - %s: %zu attempts\n", tally.failed == before.failed ? "ok" : "not ok",
+               operation->name, tally.passed + tally.failed - before.passed - before.failed);
+    }
+    for (size_t i = 0; i < IMGI_COUNT(files); i++) {
+        disk_clear(&files[i].disk);
+        content_clear(&files[i].content);
+    }
+    if (chdir("/") == 0)
+        rmdir(directory);
+    printf("%zu passed, %zu failed\n", tally.passed, tally.failed);
+    return tally.failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
