@@ -48,6 +48,9 @@ static int check_shape(const struct imgi_node *node, uint64_t offset, size_t len
     if (node->pack.codec == IMGI_CODEC_NONE || imgi_node_is_identity(node))
         return imgi_fail(err, IMG_E_UNSUPPORTED, "the format %s cannot store compressed data",
                          node->driver->name);
+    if (node->encrypted)
+        return imgi_fail(err, IMG_E_UNSUPPORTED,
+                         "Compression and encryption not supported at the same time");
     if (offset % node->cluster_size != 0 ||
         (length % node->cluster_size != 0 && offset + length != node->size))
         return imgi_fail(err, IMG_E_INVAL,

@@ -50,6 +50,7 @@ static int open_backing(struct creation *creation, const char *name, const struc
         return rc;
     below.format = create->backing_format;
     below.flags &= ~(unsigned)IMG_OPEN_WRITE;
+    below.flags |= IMG_OPEN_NO_KEY;
     below.options = NULL;
     rc = imgi_node_open_name(&creation->backing, path, &below, err);
     if (rc < 0)
@@ -135,9 +136,11 @@ static int create_on(struct imgi_node **node, struct imgi_io *io, const struct i
         rc = driver->create(&creation->create, err);
     }
     if (rc < 0) {
+        imgi_cipher_free(creation->create.cipher);
         imgi_files_free(files);
         return rc;
     }
+    opening.cipher = creation->create.cipher;
     opening.format = driver->name;
     opening.flags |= IMG_OPEN_WRITE;
     opening.options = NULL;

@@ -19,6 +19,7 @@
 
 #include "cache.h"
 #include "codec/codec.h"
+#include "crypto/luks.h"
 #include "error.h"
 #include "io/io.h"
 #include "options.h"
@@ -114,8 +115,15 @@ struct imgi_node {
     bool pack_only;  /* every write must be packed, in ascending order, each cluster once */
     bool reads_zero; /* what was never written reads as zeros (and not as the file's old content) */
     bool tracked;    /* the driver's track is to hear of changes; may change later */
-    bool dirty, encrypted,
-        compressed; /* for info: not closed properly; encrypted; compressed extents only */
+    bool dirty, compressed; /* for info: not closed properly; compressed extents only */
+    /*
+     * DATA is stored encrypted, by sectors of 512 bytes; PACKED is not. cipher is NULL when the
+     * image was opened for its metadata alone (see imgi_node_needs_key). The core frees
+     * it. The number of a sector is that of its place in the file, or in the disk.
+     */
+    bool encrypted;
+    struct imgi_cipher *cipher;
+    bool cipher_by_guest;
 
     /* The core's own. */
     struct imgi_files *files;
@@ -150,6 +158,8 @@ struct imgi_create {
     const img_secrets *secrets; /* NULL: none */
     struct imgi_files *files;
     unsigned flags;
+    struct imgi_cipher
+        *cipher; /* set by create: the node's, so that its key is not derived twice */
 };
 
 struct imgi_measure {
@@ -345,6 +355,45 @@ int imgi_amend_progress(struct imgi_amend *amend, uint64_t done, uint64_t total,
 /* In amend: give the disk another size, as img_resize does. */
 int imgi_amend_resize(struct imgi_node *node, struct imgi_amend *amend, uint64_t size,
                       img_error *err);
+
+/* ---- encryption (encryption.c) ---- */
+
+/* Where options about encryption, and the secrets they name, come from. */
+struct imgi_encryption {
+    const img_secrets *secrets; /* NULL: none */
+    const img_options *options;
+    const struct imgi_opt *table;
+    const char *prefix; /* of the options' names: "encrypt." or "" */
+};
+
+/* A LUKS header and its key slots: length bytes of io. */
+struct imgi_luks_place {
+    struct imgi_io *io;
+    uint64_t offset, length;
+};
+
+/* Whether open has to make node->cipher: create did not, and more than metadata is wanted. */
+static inline bool imgi_node_needs_key(const struct imgi_node *node)
+{
+    return !node->cipher &&
+           !(node->flags & (IMG_OPEN_CHECK | IMG_OPEN_NO_FILES | IMG_OPEN_NO_KEY));
+}
+/* The passphrase that key-secret names. It belongs to the set. */
+int imgi_secret_of(const struct imgi_encryption *from, struct imgi_passphrase *passphrase,
+                   img_error *err);
+/* What the create options ask for, checked. */
+int imgi_luks_wanted(const struct imgi_encryption *from, struct imgi_luks_params *params,
+                     img_error *err);
+/* Read and check a header. No key is derived. */
+int imgi_luks_read(struct imgi_luks_header *header, struct imgi_luks_place place, img_error *err);
+/* The cipher that the passphrase opens. Takes seconds. */
+int imgi_luks_open(const struct imgi_encryption *from, const struct imgi_luks_header *header,
+                   struct imgi_luks_place place, struct imgi_cipher **cipher, img_error *err);
+/* Make a header in a place that reads as zeros. Takes seconds. */
+int imgi_luks_make(const struct imgi_encryption *from, const struct imgi_luks_params *params,
+                   struct imgi_luks_place place, struct imgi_cipher **cipher, img_error *err);
+/* Say the keys that qemu-img's info has for a LUKS header. say_format: "format" too. */
+void imgi_luks_info(struct imgi_info *info, const struct imgi_luks_header *header, bool say_format);
 
 /* ---- info: a tree of keys in the order they are said. Keys as qemu-img's JSON has them. ---- */
 void imgi_info_string(struct imgi_info *info, const char *key, const char *value);

@@ -82,6 +82,8 @@ static void describe(const struct imgi_layer_run *run, img_extent *extent)
     extent->flags |= found->kind == IMGI_ZERO ? IMG_EXTENT_ZERO : IMG_EXTENT_DATA;
     if (found->kind == IMGI_PACKED)
         extent->flags |= IMG_EXTENT_PACKED;
+    if (run->node && run->node->encrypted)
+        return; /* what lies there is not the guest's bytes */
     if (found->kind == IMGI_DATA ||
         (found->kind == IMGI_ZERO && (found->flags & IMGI_EXTENT_RESERVED))) {
         extent->flags |= IMG_EXTENT_HOST;

@@ -69,6 +69,7 @@ struct imgi_open {
     const img_options *options;
     const struct img_policy *policy; /* never NULL */
     const img_secrets *secrets;      /* NULL: none */
+    struct imgi_cipher *cipher;      /* of a node that was created a moment ago, which takes it */
 };
 
 /* Open one image, without its chain. Takes files over, also when it fails. */
@@ -138,6 +139,32 @@ struct imgi_scratch {
 };
 
 void imgi_scratch_clear(struct imgi_scratch *scratch);
+
+/* stored.c: data as it lies in the file, which may be encrypted */
+
+/* Where it lies. */
+struct imgi_stored {
+    struct imgi_io *io;
+    uint64_t guest, host;
+};
+
+/* What is read and written as one. */
+static inline uint64_t imgi_stored_unit(const struct imgi_node *node)
+{
+    return node->encrypted ? IMGI_CIPHER_SECTOR : 1;
+}
+/* The guest's bytes of a data extent. */
+int imgi_stored_read(struct imgi_node *node, const struct imgi_extent *extent, uint8_t *buffer,
+                     img_error *err);
+/* Write whole units to new space. The vectors are changed. */
+int imgi_stored_writev(struct imgi_node *node, const struct imgi_stored *at, struct iovec *iov,
+                       int count, img_error *err);
+/* Write over a data extent. Unless it consists of whole units, these are the caller's alone. */
+int imgi_stored_overwrite(struct imgi_node *node, const struct imgi_extent *extent,
+                          const uint8_t *buffer, img_error *err);
+/* Encrypt, in place, what is to be written there; whole sectors of an encrypted node. */
+int imgi_stored_encrypt(const struct imgi_node *node, uint64_t guest, uint64_t host, void *bytes,
+                        size_t length, img_error *err);
 
 /* Reads through the chain. The range lies inside the node. */
 int imgi_node_read(struct imgi_node *node, uint64_t offset, void *buffer, size_t length,

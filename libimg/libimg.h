@@ -202,7 +202,8 @@ enum img_open_flags {
     IMG_OPEN_CHECK = 1u << 4,      /* for img_check: open what is too damaged to use */
     IMG_OPEN_NO_FILES = 1u << 5,   /* for a look at the metadata: open nothing the image names */
     IMG_OPEN_TYPED = 1u << 6,      /* a user typed the name, see img_open */
-    IMG_OPEN_OPTIONS = 1u << 7     /* the name is a list of options, see img_open */
+    IMG_OPEN_OPTIONS = 1u << 7,    /* the name is a list of options, see img_open */
+    IMG_OPEN_NO_KEY = 1u << 8      /* ask for no passphrase: what is encrypted cannot be read */
 };
 
 /* How writes reach the disk, and reads come from it (qemu-img's -t and -T). */

@@ -9,6 +9,7 @@ libimgall_la_SOURCES += \
 	libimg/compressed.c \
 	libimg/create.c \
 	libimg/driver.h \
+	libimg/encryption.c \
 	libimg/error.c \
 	libimg/error.h \
 	libimg/extent.c \
@@ -33,6 +34,7 @@ libimgall_la_SOURCES += \
 	libimg/spec_open.c \
 	libimg/size.c \
 	libimg/snapshot.c \
+	libimg/stored.c \
 	libimg/version.c \
 	libimg/write.c \
 	libimg/zero.c \

@@ -19,6 +19,7 @@ static struct imgi_node *node_new(struct imgi_files *files, const struct imgi_op
 
     if (!node) {
         imgi_files_free(files);
+        imgi_cipher_free(how->cipher);
         imgi_fail_nomem(err, "an image");
         return NULL;
     }
@@ -31,6 +32,7 @@ static struct imgi_node *node_new(struct imgi_files *files, const struct imgi_op
     node->options = how->options;
     node->policy = how->policy;
     node->secrets = how->secrets;
+    node->cipher = how->cipher;
     return node;
 }
 
@@ -83,7 +85,7 @@ static int open_driver(struct imgi_node *node, img_error *err)
     rc = driver->open(node, err);
     if (rc == 0)
         rc = check_shape(node, err);
-    if (rc == 0 && node->writable && !imgi_node_is_identity(node)) {
+    if (rc == 0 && node->writable && (node->encrypted || !imgi_node_is_identity(node))) {
         node->ranges = imgi_ranges_new(err);
         if (!node->ranges)
             rc = IMG_E_NOMEM;
@@ -142,6 +144,7 @@ void imgi_node_close(struct imgi_node *node)
 
         if (node->driver && node->driver->close && (node->state || node->driver->state_size == 0))
             node->driver->close(node);
+        imgi_cipher_free(node->cipher);
         imgi_ranges_free(node->ranges);
         pthread_mutex_destroy(&node->lock);
         imgi_files_free(node->files);

@@ -2,8 +2,7 @@
  * Reading: from extents to bytes, through the chain. SPDX-License-Identifier: BSD-2-Clause
  *
  * In a node that can be written, a range is held shared from its map to the end
- * of its read, so that no cluster moves in between. What lies past the
- * end of its file is an error that names the guest's range, never zeros.
+ * of its read, so that no cluster moves in between.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -95,46 +94,6 @@ static int read_packed(struct imgi_node *node, const struct imgi_extent *extent,
     return rc;
 }
 
-/* How many of the extent's bytes may be had: the rest lies in a hole or a tail that reads as zeros.
- */
-static int bytes_in_file(const struct imgi_node *node, const struct imgi_extent *extent,
-                         uint64_t *present, img_error *err)
-{
-    uint64_t size, end = extent->host + extent->length, lost;
-    int rc = imgi_io_size(extent->io, &size, err);
-
-    if (rc < 0)
-        return rc;
-    *present = extent->length;
-    if (end <= size)
-        return 0;
-    *present = extent->host < size ? size - extent->host : 0;
-    if (extent->flags & IMGI_EXTENT_HOLES)
-        return 0;
-    if ((extent->flags & IMGI_EXTENT_TAIL) && end <= imgi_align_up(size, node->cluster_size))
-        return 0;
-    lost = extent->offset + *present;
-    return imgi_fail(err, IMG_E_CORRUPT,
-                     "guest bytes 0x%llx to 0x%llx are stored at 0x%llx, past the end of the file "
-                     "(%llu bytes)",
-                     (unsigned long long)lost,
-                     (unsigned long long)(extent->offset + extent->length - 1),
-                     (unsigned long long)(extent->host + *present), (unsigned long long)size);
-}
-
-static int read_data(struct imgi_node *node, const struct imgi_extent *extent, uint8_t *buffer,
-                     img_error *err)
-{
-    uint64_t present;
-    int rc = bytes_in_file(node, extent, &present, err);
-
-    if (rc == 0 && present > 0)
-        rc = imgi_io_read(extent->io, buffer, (size_t)present, extent->host, err);
-    if (rc == 0)
-        memset(buffer + present, 0, (size_t)(extent->length - present));
-    return rc;
-}
-
 /* Bytes that this node does not have: those of the image below, as far as it reaches. */
 static int read_absent(struct imgi_node *node, const struct imgi_extent *extent, uint8_t *buffer,
                        struct imgi_scratch *scratch, img_error *err)
@@ -150,7 +109,7 @@ static int read_extent(struct imgi_node *node, const struct imgi_extent *extent,
 
     switch (extent->kind) {
     case IMGI_DATA:
-        return read_data(node, extent, buffer, err);
+        return imgi_stored_read(node, extent, buffer, err);
     case IMGI_PACKED:
         return read_packed(node, extent, buffer, scratch, err);
     case IMGI_ABSENT:
@@ -198,7 +157,8 @@ int imgi_node_read(struct imgi_node *node, uint64_t offset, void *buffer, size_t
 
     if (!node->ranges)
         return imgi_node_read_held(node, offset, buffer, length, scratch, err);
-    imgi_ranges_take(node->ranges, &range, offset, offset + length, false);
+    imgi_ranges_take(node->ranges, &range, imgi_align_down(offset, imgi_stored_unit(node)),
+                     imgi_align_up(offset + length, imgi_stored_unit(node)), false);
     rc = imgi_node_read_held(node, offset, buffer, length, scratch, err);
     imgi_ranges_release(node->ranges, &range);
     return rc;

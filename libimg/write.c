@@ -3,7 +3,8 @@
  *
  * A new cluster is reserved, filled (with what the guest writes, and around it with what was there
  * before) and only then linked. Whoever does that has the guest's clusters to
- * itself; writers of data that stays where it is share.
+ * itself; writers of data that stays where it is share, unless they change a part of an encrypted
+ * sector.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -104,6 +105,8 @@ static int read_edge(struct imgi_node *node, uint64_t from, uint64_t to, uint8_t
 static int store(struct imgi_node *node, const struct imgi_alloc *alloc, uint64_t offset,
                  uint64_t end, const uint8_t *buffer, struct imgi_scratch *scratch, img_error *err)
 {
+    const struct imgi_stored at = {alloc->io, alloc->fill_from,
+                                   alloc->host + (alloc->fill_from - alloc->offset)};
     uint8_t *head = NULL, *tail = NULL;
     struct iovec iov[3];
     int count = 0, rc;
@@ -118,8 +121,7 @@ static int store(struct imgi_node *node, const struct imgi_alloc *alloc, uint64_
     iov[count++] = (struct iovec){(void *)(uintptr_t)buffer, (size_t)(end - offset)};
     if (tail)
         iov[count++] = (struct iovec){tail, (size_t)(alloc->fill_to - end)};
-    rc = imgi_io_writev(alloc->io, iov, count, alloc->host + (alloc->fill_from - alloc->offset),
-                        err);
+    rc = imgi_stored_writev(node, &at, iov, count, err);
 out:
     free(head);
     free(tail);
@@ -176,6 +178,12 @@ static int run_without_space(struct imgi_node *node, uint64_t offset, uint64_t l
     return 0;
 }
 
+static int cannot_write(uint64_t offset, img_error *err)
+{
+    return imgi_fail(err, IMG_E_RDONLY, "guest bytes at 0x%llx cannot be written",
+                     (unsigned long long)offset);
+}
+
 /* One step of a write whose clusters the caller has to itself. */
 static int write_step(struct imgi_node *node, uint64_t offset, const uint8_t *buffer,
                       uint64_t length, uint64_t *taken, struct imgi_scratch *scratch,
@@ -189,8 +197,10 @@ static int write_step(struct imgi_node *node, uint64_t offset, const uint8_t *bu
         return rc;
     if (in_place(&extent)) {
         *taken = extent.length;
-        return imgi_io_write(extent.io, buffer, (size_t)extent.length, extent.host, err);
+        return imgi_stored_overwrite(node, &extent, buffer, err);
     }
+    if (imgi_node_is_identity(node))
+        return cannot_write(offset, err);
     rc = run_without_space(node, offset, length, &run, err);
     if (rc < 0)
         return rc;
@@ -213,7 +223,7 @@ static int write_shared(struct imgi_node *node, uint64_t offset, const uint8_t *
         rc = imgi_node_map(node, offset + *done, length - *done, &extent, err);
         if (rc < 0 || !in_place(&extent))
             break;
-        rc = imgi_io_write(extent.io, buffer + *done, (size_t)extent.length, extent.host, err);
+        rc = imgi_stored_overwrite(node, &extent, buffer + *done, err);
         if (rc == 0)
             *done += extent.length;
     }
@@ -225,12 +235,13 @@ static int write_shared(struct imgi_node *node, uint64_t offset, const uint8_t *
 static int write_exclusive(struct imgi_node *node, uint64_t offset, const uint8_t *buffer,
                            uint64_t length, struct imgi_scratch *scratch, img_error *err)
 {
+    uint64_t unit = IMGI_MAX(node->cluster_size, imgi_stored_unit(node));
     struct imgi_range range;
     uint64_t taken = 0;
     int rc = 0;
 
-    imgi_ranges_take(node->ranges, &range, imgi_align_down(offset, node->cluster_size),
-                     imgi_align_up(offset + length, node->cluster_size), true);
+    imgi_ranges_take(node->ranges, &range, imgi_align_down(offset, unit),
+                     imgi_align_up(offset + length, unit), true);
     for (; rc == 0 && length > 0; offset += taken, buffer += taken, length -= taken)
         rc = write_step(node, offset, buffer, length, &taken, scratch, err);
     imgi_ranges_release(node->ranges, &range);
@@ -309,12 +320,12 @@ int imgi_node_write(struct imgi_node *node, uint64_t offset, const void *data, s
     if (rc == 0 && node->pack_only)
         rc = write_pack_only(node, offset, buffer, length, err);
     while (rc == 0 && length > 0 && !node->pack_only) {
-        uint64_t chunk = IMGI_MIN(length, CHUNK), done;
+        uint64_t chunk = IMGI_MIN(length, CHUNK), done = 0;
 
-        rc = write_shared(node, offset, buffer, chunk, &done, err);
-        if (rc == 0 && done < chunk && imgi_node_is_identity(node))
-            rc = imgi_fail(err, IMG_E_RDONLY, "guest bytes at 0x%llx cannot be written",
-                           (unsigned long long)(offset + done));
+        if ((offset | chunk) % imgi_stored_unit(node) == 0)
+            rc = write_shared(node, offset, buffer, chunk, &done, err);
+        if (rc == 0 && done < chunk && !node->ranges)
+            rc = cannot_write(offset + done, err);
         if (rc == 0 && done < chunk)
             rc = write_exclusive(node, offset + done, buffer + done, chunk - done, scratch, err);
         offset += chunk;

@@ -130,7 +130,7 @@ static void decide_sharing(struct convert *convert)
 
         if (imgi_convert_map(convert, offset, convert->total - offset, &run, NULL) < 0)
             return;
-        if (imgi_convert_can_share(&run.extent) && run.extent.length >= SHARE_ALIGN) {
+        if (imgi_convert_can_share(&run) && run.extent.length >= SHARE_ALIGN) {
             if (try_sharing(io, &run.extent, convert->unit))
                 convert->share_limit =
                     target->cluster_size
@@ -158,17 +158,23 @@ static int set_up(struct convert *convert, img_image *target, img_error *err)
                          (unsigned long long)convert->total, (unsigned long long)node->size);
     if (pack && node->pack.codec == IMGI_CODEC_NONE)
         return imgi_fail(err, IMG_E_UNSUPPORTED, "Compression not supported for this file format");
+    if (pack && node->encrypted)
+        return imgi_fail(err, IMG_E_UNSUPPORTED,
+                         "Compression and encryption not supported at the same time");
     convert->unit = IMGI_MAX(imgi_node_grain(node), UNIT_MIN);
     if (pack)
         convert->unit = node->cluster_size;
     convert->piece = IMGI_MAX(PIECE_BYTES, convert->unit);
     convert->sparse = job->sparse;
+    /* Zeros that have to be encrypted are data like any other, and the threads' work. */
+    if (node->encrypted && !node->driver->zero)
+        convert->sparse = 0;
     convert->blank = is_blank(job, target);
     convert->skip_absent = (job->flags & IMG_JOB_NO_BACKING_COPY) != 0;
     if (pack)
         convert->packed_room = node->pack_only ? node->cluster_size + node->cluster_size / 8 + 4096
                                                : node->cluster_size;
-    else if (convert->blank)
+    else if (convert->blank && !node->encrypted)
         decide_sharing(convert);
     return 0;
 }

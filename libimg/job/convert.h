@@ -34,15 +34,15 @@ enum segment_kind { SEGMENT_DATA, SEGMENT_ZERO, SEGMENT_PACKED };
 struct segment {
     enum segment_kind kind;
     uint64_t offset, length; /* guest bytes */
-    const uint8_t *bytes;    /* as they are stored */
+    uint8_t *bytes;          /* as they are stored, if they are not encrypted */
     size_t stored;           /* their number */
 };
 
 /* Bytes that have their place in the target and must be written there. */
 struct placed {
     struct imgi_io *io;
-    uint64_t host;
-    const uint8_t *bytes;
+    uint64_t guest, host;
+    uint8_t *bytes; /* the piece's own: may be encrypted where they are; NULL: shared */
     uint64_t length;
     uint64_t source; /* a shared piece: byte of the source's file */
 };
@@ -96,7 +96,7 @@ int imgi_convert_map(const struct convert *convert, uint64_t offset, uint64_t le
 /* Which source holds the byte at *offset, which becomes relative to it. */
 size_t imgi_convert_source(const struct convert *convert, uint64_t *offset);
 /* Whether a run can be shared: plain data on a block border. */
-bool imgi_convert_can_share(const struct imgi_extent *extent);
+bool imgi_convert_can_share(const struct imgi_layer_run *run);
 
 /* Steps of the ring (ring.h). */
 int imgi_convert_plan(void *context, void *piece, bool *more, img_error *err);

@@ -47,7 +47,7 @@ static void salvage(const struct convert *convert, struct thread *thread, const 
 }
 
 static void add_segment(struct piece *piece, enum segment_kind kind, uint64_t done, uint64_t length,
-                        const uint8_t *bytes, size_t stored)
+                        uint8_t *bytes, size_t stored)
 {
     struct segment *last = piece->segment_count ? &piece->segments[piece->segment_count - 1] : NULL;
 
@@ -64,7 +64,7 @@ static void add_segment(struct piece *piece, enum segment_kind kind, uint64_t do
 static int pack_unit(const struct convert *convert, struct thread *thread, struct piece *piece,
                      uint64_t done, uint64_t length, uint8_t **out, img_error *err)
 {
-    const uint8_t *bytes = piece->buffer + done;
+    uint8_t *bytes = piece->buffer + done;
     size_t packed;
     int rc = imgi_node_pack(convert->target, thread->packer, piece->offset + done, bytes, *out,
                             convert->packed_room, &packed, err);
@@ -101,7 +101,7 @@ static int cut(const struct convert *convert, struct thread *thread, struct piec
 
     for (uint64_t done = 0; rc == 0 && done < piece->length; done += convert->unit) {
         uint64_t length = IMGI_MIN(piece->length - done, convert->unit);
-        const uint8_t *bytes = piece->buffer + done;
+        uint8_t *bytes = piece->buffer + done;
 
         if (convert->sparse > 0 && imgi_is_zero(bytes, (size_t)length))
             add_segment(piece, SEGMENT_ZERO, done, length, bytes, (size_t)length);
@@ -162,6 +162,7 @@ static void place(struct piece *piece, const struct segment *segment, uint64_t d
 {
     piece->placed[piece->placed_count++] =
         (struct placed){.io = io,
+                        .guest = segment->offset + done,
                         .host = host,
                         .bytes = segment->bytes ? segment->bytes + done : NULL,
                         .length = length,
@@ -279,21 +280,37 @@ int imgi_convert_commit(void *context, void *work, img_error *err)
 
 #define IOV_COUNT 64
 
-/* Write what lies side by side in the target with one call; *taken: how many that were. */
-static int write_placed(struct imgi_behind *behind, const struct placed *placed, size_t count,
-                        size_t *taken, img_error *err)
+/* As the target stores them. A sector that the disk's end cuts is a whole one: fetch filled it up.
+ */
+static int encrypt_placed(const struct imgi_node *target, struct placed *placed, img_error *err)
 {
+    if (!target->encrypted)
+        return 0;
+    placed->length = imgi_align_up(placed->length, IMGI_CIPHER_SECTOR);
+    return imgi_stored_encrypt(target, placed->guest, placed->host, placed->bytes,
+                               (size_t)placed->length, err);
+}
+
+/* Write what lies side by side in the target with one call; *taken: how many that were. */
+static int write_placed(struct convert *convert, struct placed *placed, size_t count, size_t *taken,
+                        img_error *err)
+{
+    struct imgi_behind *behind = &convert->behind;
     struct iovec iov[IOV_COUNT];
     uint64_t end = placed[0].host;
     size_t n = 0;
-    int rc;
+    int rc = 0;
 
-    while (n < count && n < IOV_COUNT && placed[n].io == placed[0].io && placed[n].host == end) {
-        iov[n] = (struct iovec){(void *)(uintptr_t)placed[n].bytes, (size_t)placed[n].length};
+    while (rc == 0 && n < count && n < IOV_COUNT && placed[n].io == placed[0].io &&
+           placed[n].host == end) {
+        rc = encrypt_placed(convert->target, &placed[n], err);
+        iov[n] = (struct iovec){placed[n].bytes, (size_t)placed[n].length};
         end += placed[n].length;
         n++;
     }
     *taken = n;
+    if (rc < 0)
+        return rc;
     rc = imgi_io_writev(placed[0].io, iov, (int)n, placed[0].host, err);
     if (rc == 0)
         imgi_behind_wrote(behind, placed[0].io, placed[0].host, end - placed[0].host);
@@ -342,8 +359,7 @@ int imgi_convert_finish(void *context, void *state, void *work, img_error *err)
         if (piece->kind == PIECE_SHARE)
             rc = share_placed(piece->share_io, &piece->placed[i], err);
         else
-            rc = write_placed(&convert->behind, &piece->placed[i], piece->placed_count - i, &taken,
-                              err);
+            rc = write_placed(convert, &piece->placed[i], piece->placed_count - i, &taken, err);
     }
     if (rc == 0)
         rc = imgi_job_advance(convert->job, piece->length, err);

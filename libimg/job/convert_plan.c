@@ -108,9 +108,10 @@ static int plan_data(const struct convert *convert, uint64_t offset, uint64_t *l
     return 0;
 }
 
-bool imgi_convert_can_share(const struct imgi_extent *extent)
+bool imgi_convert_can_share(const struct imgi_layer_run *run)
 {
-    return extent->kind == IMGI_DATA && extent->host % SHARE_ALIGN == 0;
+    return run->extent.kind == IMGI_DATA && run->extent.host % SHARE_ALIGN == 0 &&
+           !run->node->encrypted;
 }
 
 /* Make the piece a shared one if its blocks can be: plain data in one run, on block borders on both
@@ -126,7 +127,7 @@ static int plan_share(const struct convert *convert, struct piece *piece, img_er
         return 0;
     rc = map_or_salvage(convert, piece->offset,
                         IMGI_MIN(convert->share_limit, convert->total - piece->offset), &run, err);
-    if (rc < 0 || !imgi_convert_can_share(&run.extent))
+    if (rc < 0 || !imgi_convert_can_share(&run))
         return rc;
     length = imgi_align_down(extent->length, convert->unit);
     if (length == 0 || imgi_io_size(extent->io, &size, NULL) < 0 ||
