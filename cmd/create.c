@@ -176,7 +176,8 @@ static void report_json(const struct args *args, const char *format, uint64_t si
 
 static bool create(struct cli *cli, const struct args *args)
 {
-    struct open_args open = {.flags = args->unsafe ? IMG_OPEN_NO_BACKING : 0};
+    struct open_args open = {.flags = IMG_OPEN_NO_KEY |
+                                      (args->unsafe ? (unsigned)IMG_OPEN_NO_BACKING : 0)};
     img_open_params params = open_params(cli, &open);
     img_image *image = NULL;
     img_error err = {0};

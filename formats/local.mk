@@ -2,5 +2,6 @@
 #
 # One driver a format; registry.c lists them.
 libimgall_la_SOURCES += \
+	formats/luks.c \
 	formats/raw.c \
 	formats/registry.c

@@ -3,13 +3,11 @@
  */
 #include "driver.h"
 
+extern const struct imgi_driver imgi_driver_luks;
 extern const struct imgi_driver imgi_driver_qcow2;
 extern const struct imgi_driver imgi_driver_raw;
 extern const struct imgi_driver imgi_driver_vmdk;
 
 const struct imgi_driver *const imgi_drivers[] = {
-    &imgi_driver_qcow2,
-    &imgi_driver_raw,
-    &imgi_driver_vmdk,
-    NULL,
+    &imgi_driver_luks, &imgi_driver_qcow2, &imgi_driver_raw, &imgi_driver_vmdk, NULL,
 };

@@ -375,8 +375,7 @@ struct imgi_luks_place {
 /* Whether open has to make node->cipher: create did not, and more than metadata is wanted. */
 static inline bool imgi_node_needs_key(const struct imgi_node *node)
 {
-    return !node->cipher &&
-           !(node->flags & (IMG_OPEN_CHECK | IMG_OPEN_NO_FILES | IMG_OPEN_NO_KEY));
+    return !node->cipher && !(node->flags & (IMG_OPEN_CHECK | IMG_OPEN_NO_FILES | IMG_OPEN_NO_KEY));
 }
 /* The passphrase that key-secret names. It belongs to the set. */
 int imgi_secret_of(const struct imgi_encryption *from, struct imgi_passphrase *passphrase,

@@ -94,9 +94,10 @@ static int write_header(struct qcow2 *q, img_error *err)
     return rc;
 }
 
-static int make_image(struct qcow2 *q, struct imgi_node *node, const struct qcow2_options *options,
-                      uint64_t size, img_error *err)
+static int make_image(struct qcow2 *q, struct imgi_create *create,
+                      const struct qcow2_options *options, uint64_t size, img_error *err)
 {
+    struct imgi_node *node = q->node;
     uint8_t *cluster;
     int rc = qcow2_header_encode(&q->header, &cluster, err); /* fits? nothing is written yet */
 
@@ -108,6 +109,8 @@ static int make_image(struct qcow2 *q, struct imgi_node *node, const struct qcow
         rc = make_tables(q, err);
     if (rc == 0)
         rc = qcow2_grow_l1(q, size, err);
+    if (rc == 0)
+        rc = qcow2_crypt_create(q, create, &options->crypt, err);
     if (rc < 0)
         return rc;
     node->size = q->header.size = size;
@@ -141,10 +144,11 @@ int qcow2_create(struct imgi_create *create, img_error *err)
         rc = imgi_fail(err, IMG_E_LIMIT, "Image size must be less than 8 EiB!");
     if (rc < 0)
         return rc;
+    q.node = &node;
     size = imgi_align_up(size, QCOW2_SECTOR);
     rc = make_header(&q.header, create, &options, err);
     if (rc == 0)
-        rc = make_image(&q, &node, &options, size, err);
+        rc = make_image(&q, create, &options, size, err);
     qcow2_detach(&q);
     return rc;
 }

@@ -47,6 +47,7 @@ int qcow2_info(struct imgi_node *node, struct imgi_info *info, img_error *err)
         rc = say_bitmaps(q, info, err);
     }
     imgi_info_uint(info, "refcount-bits", UINT64_C(1) << header->refcount_order);
+    qcow2_crypt_info(q, info);
     if (v3) {
         imgi_info_bool(info, "corrupt", header->incompatible & QCOW2_INCOMPAT_CORRUPT);
         imgi_info_bool(info, "extended-l2", header->incompatible & QCOW2_INCOMPAT_EXTENDED_L2);

@@ -35,7 +35,7 @@ int qcow2_full_size(const struct qcow2_options *options, uint64_t size, uint64_t
     uint64_t data = imgi_div_up(size, cluster_size);
     uint64_t l2 = imgi_div_up(data, UINT64_C(1) << (bits - entry_bits));
     uint64_t l1 = imgi_div_up(l2, UINT64_C(1) << (bits - 3));
-    uint64_t clusters = 1 + l1 + l2 + data;
+    uint64_t clusters = 1 + l1 + l2 + data + imgi_div_up(options->crypt.luks_bytes, cluster_size);
 
     if (l2 > QCOW2_L1_BYTES_MAX / QCOW2_ENTRY_BYTES)
         return too_large(err);

@@ -124,15 +124,12 @@ int qcow2_writable(const struct qcow2 *q, img_error *err)
 }
 
 /* Features that change where data lies, which we do not have yet. */
-static int refuse_unsupported(const struct imgi_node *node, const struct qcow2_header *header,
-                              img_error *err)
+static int refuse_unsupported(const struct qcow2_header *header, img_error *err)
 {
     const char *what = NULL;
 
     if (header->incompatible & QCOW2_INCOMPAT_DATA_FILE)
         what = "an external data file";
-    else if (header->crypt_method != QCOW2_CRYPT_NONE && !(node->flags & IMG_OPEN_CHECK))
-        what = "encryption";
     if (what)
         return imgi_fail(err, IMG_E_UNSUPPORTED, "the image uses %s, which is not supported", what);
     return 0;
@@ -242,6 +239,9 @@ static int own_metadata(struct qcow2 *q, img_error *err)
                                 QCOW2_OWNER_L1, err);
     if (rc == 0)
         rc = own_targets(q, &q->l1, QCOW2_L1_RESERVED, QCOW2_OWNER_L2, err);
+    if (rc == 0)
+        rc = qcow2_owned_add_run(&q->owned, q->crypto_offset >> q->cluster_bits,
+                                 qcow2_clusters(q, q->crypto_bytes), QCOW2_OWNER_CRYPTO, err);
     if (rc == 0 && header->snapshots > 0)
         rc = own_snapshots(q, err);
     return rc;
@@ -311,6 +311,16 @@ static int set_backing(struct imgi_node *node, const struct qcow2_header *header
     return node->backing_format ? 0 : imgi_fail_nomem(err, "the backing format's name");
 }
 
+/* Preallocated clusters of an encrypted image were not encrypted, and read as anything. */
+static bool nothing_mapped(const struct qcow2 *q)
+{
+    for (uint64_t i = 0; i < q->l1.count; i++) {
+        if (q->l1.entries[i] != 0)
+            return false;
+    }
+    return true;
+}
+
 static int qcow2_open(struct imgi_node *node, img_error *err)
 {
     struct qcow2 *q = qcow2_of(node);
@@ -318,7 +328,7 @@ static int qcow2_open(struct imgi_node *node, img_error *err)
     int rc = qcow2_header_read(node->file, header, err);
 
     if (rc == 0)
-        rc = refuse_unsupported(node, header, err);
+        rc = refuse_unsupported(header, err);
     if (rc == 0)
         rc = check_state(node, header, err);
     if (rc == 0)
@@ -327,6 +337,8 @@ static int qcow2_open(struct imgi_node *node, img_error *err)
         rc = qcow2_attach(q, node, err);
     if (rc == 0)
         rc = set_backing(node, header, err);
+    if (rc == 0)
+        rc = qcow2_crypt_open(q, node, err);
     /* A repair asks nothing of the structures that it is to mend. */
     if (rc == 0 && node->writable && !(node->flags & IMG_OPEN_CHECK))
         rc = prepare_writing(q, err);
@@ -339,9 +351,8 @@ static int qcow2_open(struct imgi_node *node, img_error *err)
         header->compression == QCOW2_COMPRESSION_ZSTD ? IMGI_CODEC_ZSTD : IMGI_CODEC_DEFLATE;
     /* QEMU inflates with a window of 4 KiB, and so may whoever reads piecewise. */
     node->pack.window_bits = 12;
-    node->reads_zero = true;
+    node->reads_zero = !node->encrypted || nothing_mapped(q);
     node->dirty = header->incompatible & QCOW2_INCOMPAT_DIRTY;
-    node->encrypted = header->crypt_method != QCOW2_CRYPT_NONE;
     return 0;
 }
 

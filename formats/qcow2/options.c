@@ -73,6 +73,8 @@ const struct imgi_opt qcow2_open_options[] = {
     ACCEPTED("l2-cache-entry-size", IMGI_OPT_SIZE),
     ACCEPTED("refcount-cache-size", IMGI_OPT_SIZE),
     ACCEPTED("cache-clean-interval", IMGI_OPT_NUMBER),
+    ENCRYPTION("format", IMGI_OPT_STRING, "The encryption that the image must have: aes or luks"),
+    ENCRYPTION("key-secret", IMGI_OPT_STRING, "ID of secret providing AES key or LUKS passphrase"),
     {0},
 };
 
@@ -188,6 +190,7 @@ int qcow2_options_read(const img_options *options, const struct imgi_opt *table,
                        struct qcow2_options *result, img_error *err)
 {
     const struct reader reader = {options, table};
+    const struct imgi_encryption encryption = {NULL, options, table, "encrypt."};
     int rc;
 
     *result = (struct qcow2_options){
@@ -202,6 +205,8 @@ int qcow2_options_read(const img_options *options, const struct imgi_opt *table,
         rc = check_version(result, err);
     if (rc == 0)
         rc = check_combinations(&reader, result, err);
+    if (rc == 0)
+        rc = qcow2_crypt_wanted(&encryption, &result->crypt, err);
     return rc;
 }
 
@@ -209,13 +214,6 @@ int qcow2_options_refuse(const img_options *options, const struct imgi_opt *tabl
 {
     const char *what = NULL;
 
-    if (imgi_options_bool(options, table, "encryption"))
-        what = "encryption";
-    for (size_t i = 0; !what && table[i].name; i++) {
-        if (strncmp(table[i].name, "encrypt.", strlen("encrypt.")) == 0 &&
-            imgi_options_string(options, table, table[i].name))
-            what = "encryption";
-    }
     if (imgi_options_string(options, table, "data_file"))
         what = "an external data file";
     return what ? imgi_fail(err, IMG_E_UNSUPPORTED, "an image with %s cannot be created", what) : 0;

@@ -15,9 +15,9 @@
 
 const char *qcow2_owner_name(enum qcow2_owner owner)
 {
-    static const char *const names[] = {"nothing",          "the header",   "the refcount table",
-                                        "a refcount block", "the L1 table", "an L2 table",
-                                        "a snapshot",       "a bitmap"};
+    static const char *const names[] = {
+        "nothing",     "the header", "the refcount table", "a refcount block",     "the L1 table",
+        "an L2 table", "a snapshot", "a bitmap",           "the encryption header"};
 
     return names[owner];
 }

@@ -50,7 +50,8 @@ enum qcow2_owner {
     QCOW2_OWNER_L1,
     QCOW2_OWNER_L2,
     QCOW2_OWNER_SNAPSHOT, /* the snapshot table and the snapshots' L1 tables */
-    QCOW2_OWNER_BITMAP    /* the bitmap directory and the bitmaps' tables */
+    QCOW2_OWNER_BITMAP,   /* the bitmap directory and the bitmaps' tables */
+    QCOW2_OWNER_CRYPTO    /* the LUKS header and its key slots */
 };
 
 #define QCOW2_OWNER_BITS 4 /* that hold any of them */
@@ -121,6 +122,8 @@ struct qcow2 {
     unsigned subcluster_bits; /* log2 of their bytes */
     unsigned block_bits;      /* log2 of the refcounts in a refcount block */
     uint64_t refcount_max;
+    struct imgi_luks_header luks; /* crypt_method LUKS, unless opened for check */
+    uint64_t crypto_offset, crypto_bytes;
 
     struct qcow2_table l1;
     struct qcow2_table reftable; /* loaded for writing and for check only */
@@ -435,6 +438,25 @@ extern const struct imgi_bitmap_ops qcow2_bitmap_ops;
 
 /* ----------------------------------------------------------------- options.c, measure.c, ... */
 
+/* ------------------------------------------------------------------------- encryption (crypt.c) */
+
+/* How a new image is encrypted. */
+struct qcow2_crypt_choice {
+    enum qcow2_crypt method;
+    struct imgi_luks_params luks;
+    uint64_t luks_bytes; /* of the LUKS header and its key slots; 0: none */
+};
+/* Read it from create options. The secret is not looked for yet. */
+int qcow2_crypt_wanted(const struct imgi_encryption *from, struct qcow2_crypt_choice *choice,
+                       img_error *err);
+/* In create: make what the choice needs, and create->cipher. */
+int qcow2_crypt_create(struct qcow2 *q, struct imgi_create *create,
+                       const struct qcow2_crypt_choice *choice, img_error *err);
+/* In open: read the LUKS header, and make node->cipher unless the image's metadata is all that is
+ * wanted. */
+int qcow2_crypt_open(struct qcow2 *q, struct imgi_node *node, img_error *err);
+void qcow2_crypt_info(const struct qcow2 *q, struct imgi_info *info);
+
 /* Create options, checked. */
 struct qcow2_options {
     uint32_t version;
@@ -442,6 +464,7 @@ struct qcow2_options {
     enum qcow2_compression compression;
     enum img_preallocation preallocation;
     bool lazy_refcounts, extended_l2, backing;
+    struct qcow2_crypt_choice crypt;
 };
 extern const struct imgi_opt qcow2_create_options[], qcow2_open_options[];
 int qcow2_options_read(const img_options *options, const struct imgi_opt *table,

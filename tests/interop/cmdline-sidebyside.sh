@@ -754,7 +754,7 @@ differs 1 'one line, in our own words' create -f qcow2 -b gone.raw -F raw bad.qc
 differs 0 'help is for the command it is asked of' info --help
 differs 0 'help is for the command it is asked of' -h
 differs 0 'our own version' --version
-differs 0 'encryption is not there yet' create -f qcow2 -o help
+differs 0 'compression_level is ours' create -f qcow2 -o help
 differs 0 'the list of options is shown for measure too' measure -O qcow2 -o help
 differs 1 'an error of -B and --target-is-zero is a failure' \
     convert -n -O qcow2 --target-is-zero -B data.raw -F raw data.raw large.qcow2

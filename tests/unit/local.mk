@@ -10,6 +10,7 @@ unit_tests += tests/unit/test_crypto_digest
 unit_tests += tests/unit/test_crypto_interop
 unit_tests += tests/unit/test_crypto_luks
 unit_tests += tests/unit/test_crypto_secret
+unit_tests += tests/unit/test_encrypted
 unit_tests += tests/unit/test_error
 unit_tests += tests/unit/test_io_device
 unit_tests += tests/unit/test_io_direct
