@@ -191,8 +191,16 @@ static int change_refcount_bits(struct qcow2 *q, struct imgi_amend *amend, unsig
 static int change_lazy(struct qcow2 *q, bool lazy, img_error *err)
 {
     bool old = q->header.compatible & QCOW2_COMPAT_LAZY_REFCOUNTS;
+    int rc;
 
-    return lazy == old ? 0 : qcow2_header_rewrite(q, set_lazy_bit, &lazy, err);
+    if (lazy == old)
+        return 0;
+    rc = qcow2_refcounts_settle(q, err);
+    if (rc == 0)
+        rc = qcow2_header_rewrite(q, set_lazy_bit, &lazy, err);
+    if (rc == 0)
+        q->lazy = lazy;
+    return rc;
 }
 
 static int change_size(struct qcow2 *q, struct imgi_amend *amend, uint64_t size, img_error *err)
@@ -226,7 +234,7 @@ int qcow2_amend(struct imgi_node *node, struct imgi_amend *amend, img_error *err
         rc = change_version(q, amend, plan.version, err);
     if (rc == 0)
         rc = change_refcount_bits(q, amend, plan.refcount_order, err);
-    if (rc == 0 && q->header.version >= 3)
+    if (rc == 0 && plan.version >= 3)
         rc = change_lazy(q, plan.lazy, err);
     if (rc == 0)
         rc = change_size(q, amend, plan.size, err);

@@ -81,18 +81,17 @@ int qcow2_alloc_stream(struct qcow2 *q, uint64_t length, uint64_t *host, img_err
     return 0;
 }
 
-int qcow2_finish(struct imgi_node *node, img_error *err)
+int qcow2_pad_stream(struct qcow2 *q, img_error *err)
 {
-    struct qcow2 *q = qcow2_of(node);
+    struct imgi_io *io = q->node->file;
     uint64_t size;
     int rc;
 
-    rc = qcow2_bitmaps_finish(q, err);
     /* Descriptors count whole sectors, and some readers want to have all of the last one. */
-    if (rc < 0 || q->stream_end == 0)
-        return rc;
-    rc = imgi_io_size(node->file, &size, err);
+    if (q->stream_end == 0)
+        return 0;
+    rc = imgi_io_size(io, &size, err);
     if (rc == 0 && size % QCOW2_SECTOR != 0)
-        rc = imgi_io_resize(node->file, imgi_align_up(size, QCOW2_SECTOR), IMGI_PREALLOC_OFF, err);
+        rc = imgi_io_resize(io, imgi_align_up(size, QCOW2_SECTOR), IMGI_PREALLOC_OFF, err);
     return rc;
 }

@@ -9,7 +9,7 @@
 
 #include "qcow2.h"
 
-static bool refcounts_dirty(const struct qcow2 *q)
+bool qcow2_refcounts_dirty(const struct qcow2 *q)
 {
     return imgi_cache_is_dirty(q->refcount_cache) || q->reftable.any_dirty;
 }
@@ -31,7 +31,7 @@ int qcow2_refcounts_out(struct qcow2 *q, img_error *err)
 
 int qcow2_before_l2(void *opaque, img_error *err)
 {
-    return qcow2_refcounts_out(opaque, err);
+    return qcow2_refcounts_promise(opaque, err);
 }
 
 int qcow2_flush(struct imgi_node *node, img_error *err)
@@ -44,8 +44,8 @@ int qcow2_flush(struct imgi_node *node, img_error *err)
     rc = qcow2_writable(q, err);
     if (rc == 0)
         rc = imgi_cache_write(q->l2_cache, err);
-    if (rc == 0 && refcounts_dirty(q))
-        rc = qcow2_refcounts_out(q, err);
+    if (rc == 0 && qcow2_refcounts_dirty(q))
+        rc = qcow2_refcounts_promise(q, err);
     if (rc == 0 && q->l1.any_dirty) {
         rc = imgi_io_flush(node->file, err);
         if (rc == 0)
@@ -57,7 +57,7 @@ int qcow2_flush(struct imgi_node *node, img_error *err)
         rc = imgi_io_flush(node->file, err);
         if (rc == 0)
             rc = qcow2_frees_apply(q, err);
-        if (rc == 0)
+        if (rc == 0 && !q->lazy)
             rc = imgi_cache_write(q->refcount_cache, err);
     }
     return rc;

@@ -29,6 +29,7 @@ libimgall_la_SOURCES += \
 	formats/qcow2/frees.c \
 	formats/qcow2/header.c \
 	formats/qcow2/info.c \
+	formats/qcow2/lazy.c \
 	formats/qcow2/lookup.c \
 	formats/qcow2/measure.c \
 	formats/qcow2/open.c \

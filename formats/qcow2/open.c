@@ -290,6 +290,7 @@ static int prepare_writing(struct qcow2 *q, img_error *err)
         rc = qcow2_bitmaps_open(q, err);
     if (rc == 0)
         rc = clear_promises(q, err);
+    q->lazy = q->header.compatible & QCOW2_COMPAT_LAZY_REFCOUNTS;
     return rc;
 }
 
@@ -354,6 +355,19 @@ static int qcow2_open(struct imgi_node *node, img_error *err)
     node->reads_zero = !node->encrypted || nothing_mapped(q);
     node->dirty = header->incompatible & QCOW2_INCOMPAT_DIRTY;
     return 0;
+}
+
+/* What only an image that is closed properly has. */
+static int qcow2_finish(struct imgi_node *node, img_error *err)
+{
+    struct qcow2 *q = qcow2_of(node);
+    int rc = qcow2_bitmaps_finish(q, err);
+
+    if (rc == 0)
+        rc = qcow2_pad_stream(q, err);
+    if (rc == 0 && q->lazy)
+        rc = qcow2_refcounts_settle(q, err);
+    return rc;
 }
 
 static void qcow2_close(struct imgi_node *node)

@@ -135,6 +135,7 @@ struct qcow2 {
     struct imgi_cache *bitmap_cache;  /* clusters of the bitmaps' bits */
     uint64_t free_hint;               /* every cluster below has a refcount that is not 0 */
     uint64_t stream_end; /* where the next compressed stream may be appended; 0: nowhere */
+    bool lazy;           /* refcounts may be written late (lazy.c) */
     bool broken;         /* a contradiction, or a header nobody knows: nothing more is written */
 };
 
@@ -173,6 +174,12 @@ int qcow2_writable(const struct qcow2 *q, img_error *err);
 /* flush.c */
 /* Refcounts and the refcount table to disk, flushed, for what refers to them. */
 int qcow2_refcounts_out(struct qcow2 *q, img_error *err);
+/* Whether refcounts or the refcount table are in memory only. */
+bool qcow2_refcounts_dirty(const struct qcow2 *q);
+/* lazy.c: the same, or the dirty bit in their place; flushed in any case. */
+int qcow2_refcounts_promise(struct qcow2 *q, img_error *err);
+/* Everything to disk, refcounts too, flushed; the dirty bit, if we have set it, is taken away. */
+int qcow2_refcounts_settle(struct qcow2 *q, img_error *err);
 /* The before_write hook of the L2 cache. */
 int qcow2_before_l2(void *opaque, img_error *err);
 /* Everything to disk, in order. The file's last flush is the caller's. */
@@ -366,7 +373,7 @@ int qcow2_zero(struct imgi_node *node, uint64_t offset, uint64_t length, bool un
                img_error *err);
 int qcow2_discard(struct imgi_node *node, uint64_t offset, uint64_t length, img_error *err);
 /* Pad the last compressed stream to a sector (compressed.c). */
-int qcow2_finish(struct imgi_node *node, img_error *err);
+int qcow2_pad_stream(struct qcow2 *q, img_error *err);
 int qcow2_reach(struct imgi_node *node, uint64_t size, img_error *err);
 int qcow2_resize(struct imgi_node *node, uint64_t size, enum img_preallocation mode,
                  img_error *err);

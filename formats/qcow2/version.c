@@ -60,7 +60,14 @@ int qcow2_downgrade(struct qcow2 *q, struct imgi_amend *amend, img_error *err)
 {
     int rc = qcow2_expand_zeros(q, amend, err);
 
-    return rc < 0 ? rc : qcow2_header_rewrite(q, edit_down, NULL, err);
+    /* There is no dirty bit any more that could stand for refcounts. */
+    if (rc == 0)
+        rc = qcow2_refcounts_settle(q, err);
+    if (rc == 0)
+        rc = qcow2_header_rewrite(q, edit_down, NULL, err);
+    if (rc == 0)
+        q->lazy = false;
+    return rc;
 }
 
 int qcow2_check_upgrade(struct qcow2 *q, img_error *err)

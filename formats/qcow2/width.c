@@ -255,8 +255,6 @@ static int switch_width(struct width *w, img_error *err)
         return rc;
     rc = qcow2_header_rewrite(q, edit_width, w, err);
     if (rc < 0) {
-        /* Nobody knows which refcounts count now: neither are changed any more. */
-        q->broken = true;
         imgi_cache_free(cache);
         return rc;
     }

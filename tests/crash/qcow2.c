@@ -40,6 +40,8 @@ static const struct shape shapes[] = {
     {"cluster_size=4k,compat=0.10", 1 << 20, 100 << 10, 0},
     {"cluster_size=4k,refcount_bits=8,compression_type=zstd", 1 << 20, 100 << 10, 0},
     {"cluster_size=64k", 2 << 20, 300 << 10, 0},
+    {"cluster_size=512,lazy_refcounts=on", 256 << 10, 64 << 10, 0},
+    {"cluster_size=4k,lazy_refcounts=on", 1 << 20, 100 << 10, 0},
     {"cluster_size=2k", 512 << 10, 32 << 10, 200 << 10},
     {"cluster_size=4k", 256 << 10, 32 << 10, 1 << 20},
     {"cluster_size=4k,compat=0.10", 256 << 10, 32 << 10, 1 << 20},
@@ -109,9 +111,10 @@ static void write_compressed(struct recorder *r)
     unsigned n = content_write(&r->content);
     uint64_t size = img_size(r->image);
     uint64_t offset = cut_random(&r->random, imgi_div_up(size, r->cluster)) * r->cluster;
-    uint64_t length = IMGI_MIN(r->cluster * (1 + cut_random(&r->random, 3)), size - offset);
+    uint64_t length = r->cluster * (1 + cut_random(&r->random, 3));
     img_error err;
 
+    length = IMGI_MIN(length, size - offset);
     begin(r);
     content_put(&r->content, offset, length, n);
     content_fill(r->buffer, offset, (size_t)length, n);
@@ -176,9 +179,34 @@ static void resize(struct recorder *r)
     end(r, false);
 }
 
+/* Other refcounts, or another version. */
+static void amend(struct recorder *r)
+{
+    static const char *const changes[] = {
+        "compat=1.1,refcount_bits=64",
+        "compat=1.1,refcount_bits=32,lazy_refcounts=on",
+        "compat=1.1,refcount_bits=16,lazy_refcounts=off",
+        "compat=0.10,refcount_bits=16",
+    };
+    bool zstd = strstr(r->shape->options, "zstd");
+    img_options *options = img_options_new();
+    img_error err;
+
+    if (!options)
+        give_up("options", "no memory");
+    must("options",
+         img_options_parse(
+             options, changes[cut_random(&r->random, IMGI_COUNT(changes) - (zstd ? 1 : 0))], &err),
+         &err);
+    begin(r);
+    must("amend", img_amend(NULL, r->image, options, &err), &err);
+    end(r, true);
+    img_options_free(options);
+}
+
 static void one_operation(struct recorder *r)
 {
-    uint64_t choice = cut_random(&r->random, 20);
+    uint64_t choice = cut_random(&r->random, 21);
 
     if (choice < 8)
         write_range(r);
@@ -192,8 +220,10 @@ static void one_operation(struct recorder *r)
         discard_range(r);
     else if (choice < 18)
         flush(r);
-    else
+    else if (choice < 20)
         resize(r);
+    else
+        amend(r);
 }
 
 /* --------------------------------------------------------------- recording */

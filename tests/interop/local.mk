@@ -30,6 +30,7 @@ interop_tests += tests/interop/rebase.sh
 interop_tests += tests/interop/resize.sh
 interop_tests += tests/interop/image-opts.sh
 interop_tests += tests/interop/amend.sh
+interop_tests += tests/interop/lazy-refcounts.sh
 interop_tests += tests/interop/io-lines.sh
 interop_tests += tests/interop/dd-bench.sh
 interop_tests += tests/interop/fixtures.sh
