@@ -7,7 +7,7 @@ tests_tools_img_write_SOURCES = tests/tools/img-write.c
 tests_tools_deflate_window_SOURCES = tests/tools/deflate-window.c
 tests_tools_deflate_window_LDADD = $(ZLIB_LIBS)
 EXTRA_DIST += tests/interop/matrix.bash tests/interop/random.bash \
-	tests/interop/chain.bash
+	tests/interop/chain.bash tests/interop/sidebyside.bash
 
 # The slow ones first: they run side by side with the rest.
 interop_tests += tests/interop/debian-guest.sh
@@ -43,7 +43,11 @@ interop_tests += tests/interop/cache-none.sh
 interop_tests += tests/interop/cache-huge.sh
 interop_tests += tests/interop/check-huge.sh
 interop_tests += tests/interop/deflate-window.sh
-interop_tests += tests/interop/cmdline-sidebyside.sh
+interop_tests += tests/interop/cmdline-look.sh
+interop_tests += tests/interop/cmdline-names.sh
+interop_tests += tests/interop/cmdline-make.sh
+interop_tests += tests/interop/cmdline-change.sh
+interop_tests += tests/interop/cmdline-bitmaps.sh
 interop_tests += tests/interop/vmdk-children.sh
 interop_tests += tests/interop/vmdk-info.sh
 interop_tests += tests/interop/vmdk-readers.sh
