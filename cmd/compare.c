@@ -58,12 +58,12 @@ static bool parse(struct cli *cli, struct args *args, int argc, char **argv)
 {
     int first;
 
+    /* From here on 1 means that the images differ, or that the command line is misused. */
+    cli->fail_status = STATUS_OPEN;
     if (!cli_options(cli, argc, argv, take_option, args, &first))
         return false;
     if (argc - first != 2)
         return cli_fail_usage(cli, "Expecting two image file names");
-    /* From here on 1 means that the images differ. */
-    cli->fail_status = STATUS_OPEN;
     for (int n = 0; n < 2; n++) {
         args->filename[n] = argv[first + n];
         if (!open_settle(cli, "source ", &args->open[n]))

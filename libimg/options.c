@@ -224,8 +224,8 @@ static int check_value(const struct imgi_opt *opt, const char *value, img_error 
         if (ret == IMG_E_INVAL)
             return imgi_fail(err, ret,
                              "Parameter '%s' expects a non-negative number below 2^64 "
-                             "(optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, "
-                             "tera-, peta- and exabytes)",
+                             "Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, "
+                             "tera-, peta- and exabytes, respectively.",
                              opt->name);
         if (ret == IMG_E_RANGE)
             return imgi_fail(err, ret, "Value '%s' is out of range for parameter '%s'", value,

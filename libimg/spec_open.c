@@ -86,7 +86,7 @@ static int take_tuning(struct tuning *tuning, const char *key, const char *value
         return take_discard(value, &tuning->discard, err);
     if (strcmp(key, "detect-zeroes") == 0)
         return take_word(value, detect, &tuning->detect_zeroes, err);
-    *known = strcmp(key, "node-name") == 0 || strcmp(key, "id") == 0;
+    *known = strcmp(key, "node-name") == 0;
     return 0;
 }
 
@@ -245,8 +245,6 @@ static int target_parse(struct target *target, const img_options *pairs, img_err
     if (rc == 0 && !target->filename)
         rc = imgi_fail(err, IMG_E_INVAL, "The '%s' block driver requires a file name",
                        target->driver ? target->driver : "file");
-    if (rc == 0 && !target->driver)
-        rc = imgi_spec_path(target->filename, &target->filename, err);
     return rc;
 }
 
@@ -372,7 +370,9 @@ static int open_backing(struct imgi_node *node, const struct layer *layer,
 
     if (!layer->backing) {
         if (layer->backing_node[0])
-            return imgi_fail(err, IMG_E_NOENT, "Cannot find device='%s' nor node-name='%s'",
+            return imgi_fail(err, IMG_E_NOENT,
+                             "Could not open backing file: Cannot find device='%s' nor "
+                             "node-name='%s'",
                              layer->backing_node, layer->backing_node);
         return name_backing(node, NULL, err);
     }

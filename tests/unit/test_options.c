@@ -192,8 +192,8 @@ static const struct {
     {"size=9223372036854775808", "Value '9223372036854775808' is out of range for parameter 'size'",
      IMG_E_RANGE},
     {"size=-5",
-     "Parameter 'size' expects a non-negative number below 2^64 (optional suffix k, M, G, T, P "
-     "or E means kilo-, mega-, giga-, tera-, peta- and exabytes)",
+     "Parameter 'size' expects a non-negative number below 2^64 Optional suffix k, M, G, T, P "
+     "or E means kilo-, mega-, giga-, tera-, peta- and exabytes, respectively.",
      IMG_E_INVAL},
 };
 
