@@ -3,6 +3,8 @@
 check_PROGRAMS += tests/tools/img-write tests/tools/deflate-window tests/tools/huge-qcow2
 tests_tools_huge_qcow2_SOURCES = tests/tools/huge-qcow2.c
 tests_tools_huge_qcow2_LDADD =
+check_PROGRAMS += tests/tools/bitmap-runs
+tests_tools_bitmap_runs_SOURCES = tests/tools/bitmap-runs.c
 tests_tools_img_write_SOURCES = tests/tools/img-write.c
 tests_tools_deflate_window_SOURCES = tests/tools/deflate-window.c
 tests_tools_deflate_window_LDADD = $(ZLIB_LIBS)
@@ -25,6 +27,7 @@ interop_tests += tests/interop/convert-memory.sh
 interop_tests += tests/interop/random-qcow2.sh
 interop_tests += tests/interop/random-vmdk.sh
 interop_tests += tests/interop/random-snapshots.sh
+interop_tests += tests/interop/bitmaps.sh
 interop_tests += tests/interop/commit.sh
 interop_tests += tests/interop/rebase.sh
 interop_tests += tests/interop/resize.sh
