@@ -99,7 +99,7 @@ static json_t *look(struct cli *cli, const char *name, const struct open_args *o
     img_image *image = NULL;
     json_t *info;
 
-    alone.flags |= IMG_OPEN_NO_BACKING | IMG_OPEN_NO_KEY;
+    alone.flags |= IMG_OPEN_NO_BACKING | IMG_OPEN_NO_KEY | IMG_OPEN_NO_DATA;
     if (!open_image(cli, &image, name, &alone))
         return NULL;
     info = output_describe(cli, image);

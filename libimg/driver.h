@@ -105,6 +105,7 @@ struct imgi_node {
 
     /* Filled by the driver's open; constant afterwards except size, which resize sets. */
     uint64_t size;         /* of the disk */
+    struct imgi_io *data;  /* where new clusters lie, if that is one file; NULL: file */
     uint32_t cluster_size; /* guest bytes that are mapped and packed as one; a power of two; 0: none
                               (identity) */
     uint32_t grain; /* guest bytes that are present, absent or zero as one, where that is a part of
@@ -335,10 +336,25 @@ extern const struct imgi_driver *const imgi_drivers[];
 int imgi_node_open_file(struct imgi_node *node, const char *role, const char *name, bool writable,
                         struct imgi_io **io, img_error *err);
 
-/* In create: make a file beside the main one. It belongs to create->files and gets its name with
- * it. */
+/*
+ * The same for the one file with all data, for which a relative name is first looked for in the
+ * current directory, as QEMU does, unless the policy confines the image to its own.
+ */
+int imgi_node_open_data_file(struct imgi_node *node, const char *name, struct imgi_io **io,
+                             img_error *err);
+/* The same for a file that the user named: nobody judges it. */
+int imgi_node_open_path(struct imgi_node *node, const char *path, bool writable,
+                        struct imgi_io **io, img_error *err);
+
+/*
+ * In create: make a file beside the main one. It belongs to create->files and gets its name with
+ * it.
+ */
 int imgi_create_file(struct imgi_create *create, const char *name, struct imgi_io **io,
                      img_error *err);
+/* The same for the one file with all data, where imgi_node_open_data_file looks for it. */
+int imgi_create_data_file(struct imgi_create *create, const char *name, struct imgi_io **io,
+                          img_error *err);
 
 /*
  * In measure: the guest bytes of all clusters of that size that hold data (whole clusters), walking

@@ -6,6 +6,8 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "internal.h"
 
@@ -114,43 +116,124 @@ static struct imgi_io *find_same(const struct imgi_files *files, struct imgi_io 
     return NULL;
 }
 
-int imgi_node_open_file(struct imgi_node *node, const char *role, const char *name, bool writable,
-                        struct imgi_io **io, img_error *err)
+/* How a file that the image names is opened for reading. */
+static unsigned file_flags(const struct imgi_node *node)
+{
+    return node->files->io_flags |
+           (node->policy->reach != IMG_REACH_ANY ? (unsigned)IMGI_IO_NO_FOLLOW : 0);
+}
+
+/* Open a file of the image, or find it among those that are open. */
+static int open_member(struct imgi_node *node, const char *path, unsigned flags, bool writable,
+                       struct imgi_io **io, img_error *err)
 {
     struct imgi_files *files = node->files;
     struct imgi_io *opened = NULL;
-    char *path = NULL;
-    unsigned flags = files->io_flags;
     int rc;
 
-    writable = writable && node->writable;
-    rc = imgi_policy_path(node->policy, node->name, role, name, &path, err);
-    if (rc < 0)
-        return rc;
     *io = imgi_files_find(files, path);
     if (*io)
-        goto out;
-    if (writable)
-        flags |= IMGI_IO_WRITE;
-    if (node->policy->reach != IMG_REACH_ANY)
-        flags |= IMGI_IO_NO_FOLLOW;
+        return 0;
     rc =
         imgi_policy_limit(node->policy, IMG_LIMIT_EXTENTS, files->count, "files of one image", err);
     if (rc == 0)
-        rc = imgi_file_open(&opened, path, flags, err);
+        rc = imgi_file_open(&opened, path, flags | (writable ? (unsigned)IMGI_IO_WRITE : 0), err);
     if (rc < 0)
-        goto out;
+        return rc;
     *io = find_same(files, opened);
     if (*io) {
         imgi_io_close(opened);
-        goto out;
+        return 0;
     }
     *io = opened;
     rc = imgi_files_add(files, opened, path, err);
     if (rc == 0)
         rc = imgi_lock_file(opened, node->flags, writable, err);
-out:
+    return rc;
+}
+
+/*
+ * Where the data file of that name is looked for first: QEMU takes a relative name from the current
+ * directory. A policy that confines images to their own directory does not.
+ */
+static int data_path(const struct img_policy *policy, const char *image, const char *name,
+                     char **path, img_error *err)
+{
+    return imgi_policy_path(policy, policy->reach == IMG_REACH_ANY ? "" : image, "data file", name,
+                            path, err);
+}
+
+int imgi_node_open_data_file(struct imgi_node *node, const char *name, struct imgi_io **io,
+                             img_error *err)
+{
+    char *path = NULL;
+    int rc = data_path(node->policy, node->name, name, &path, err);
+
+    if (rc < 0)
+        return rc;
+    if (imgi_files_find(node->files, path) || access(path, F_OK) == 0)
+        rc = open_member(node, path, file_flags(node), node->writable, io, err);
+    else
+        rc = imgi_node_open_file(node, "data file", name, true, io, err);
     free(path);
+    return rc;
+}
+
+int imgi_node_open_path(struct imgi_node *node, const char *path, bool writable,
+                        struct imgi_io **io, img_error *err)
+{
+    return open_member(node, path, node->files->io_flags, writable && node->writable, io, err);
+}
+
+int imgi_node_open_file(struct imgi_node *node, const char *role, const char *name, bool writable,
+                        struct imgi_io **io, img_error *err)
+{
+    char *path = NULL;
+    int rc = imgi_policy_path(node->policy, node->name, role, name, &path, err);
+
+    if (rc < 0)
+        return rc;
+    rc = open_member(node, path, file_flags(node), writable && node->writable, io, err);
+    free(path);
+    return rc;
+}
+
+/* Where the last part of a path begins. */
+static const char *last_part(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? slash + 1 : path;
+}
+
+/* Whether two paths, of which there need not be a file, are one name in one directory. */
+static bool same_place(const char *a, const char *b)
+{
+    const char *x = last_part(a), *y = last_part(b);
+    char *home = x == a ? strdup(".") : strndup(a, (size_t)(x - a));
+    char *other = y == b ? strdup(".") : strndup(b, (size_t)(y - b));
+    struct stat one, two;
+    bool same = strcmp(x, y) == 0 && home && other && stat(home, &one) == 0 &&
+                stat(other, &two) == 0 && one.st_dev == two.st_dev && one.st_ino == two.st_ino;
+
+    free(home);
+    free(other);
+    return same;
+}
+
+static int create_member(struct imgi_create *create, const char *path, struct imgi_io **io,
+                         img_error *err)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < create->files->count; i++) {
+        if (same_place(create->files->list[i].path, path))
+            rc = imgi_fail(err, IMG_E_INVAL, "'%s' is another file of the image", path);
+    }
+    if (rc == 0)
+        rc = imgi_file_create(io, path, create->files->io_flags | IMGI_IO_WRITE, err);
+    if (rc == 0)
+        rc = imgi_files_add(create->files, *io, path, err);
     return rc;
 }
 
@@ -161,9 +244,19 @@ int imgi_create_file(struct imgi_create *create, const char *name, struct imgi_i
     int rc = imgi_policy_path(create->policy, create->name, "extent", name, &path, err);
 
     if (rc == 0)
-        rc = imgi_file_create(io, path, create->files->io_flags | IMGI_IO_WRITE, err);
+        rc = create_member(create, path, io, err);
+    free(path);
+    return rc;
+}
+
+int imgi_create_data_file(struct imgi_create *create, const char *name, struct imgi_io **io,
+                          img_error *err)
+{
+    char *path = NULL;
+    int rc = data_path(create->policy, create->name, name, &path, err);
+
     if (rc == 0)
-        rc = imgi_files_add(create->files, *io, path, err);
+        rc = create_member(create, path, io, err);
     free(path);
     return rc;
 }

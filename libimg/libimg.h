@@ -203,7 +203,8 @@ enum img_open_flags {
     IMG_OPEN_NO_FILES = 1u << 5,   /* for a look at the metadata: open nothing the image names */
     IMG_OPEN_TYPED = 1u << 6,      /* a user typed the name, see img_open */
     IMG_OPEN_OPTIONS = 1u << 7,    /* the name is a list of options, see img_open */
-    IMG_OPEN_NO_KEY = 1u << 8      /* ask for no passphrase: what is encrypted cannot be read */
+    IMG_OPEN_NO_KEY = 1u << 8,     /* ask for no passphrase: what is encrypted cannot be read */
+    IMG_OPEN_NO_DATA = 1u << 9     /* for img_info: leave files closed that hold nothing but data */
 };
 
 /* How writes reach the disk, and reads come from it (qemu-img's -t and -T). */

@@ -13,6 +13,9 @@ static int set_names(struct qcow2_header *header, const void *opaque, img_error 
 {
     const struct names *names = opaque;
 
+    if (names->name && header->autoclear & QCOW2_AUTOCLEAR_RAW_DATA)
+        return imgi_fail(err, IMG_E_INVAL,
+                         "Backing file and data-file-raw cannot be used at the same time");
     if (names->name && strlen(names->name) > QCOW2_BACKING_NAME_MAX)
         return imgi_fail(err, IMG_E_INVAL, "Backing file name too long");
     if (names->format && strlen(names->format) > QCOW2_BACKING_FORMAT_MAX)

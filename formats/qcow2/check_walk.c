@@ -131,8 +131,7 @@ static int check_standard(struct qcow2_checking *c, struct walk *walk, struct qc
 {
     bool data_file = c->q->header.incompatible & QCOW2_INCOMPAT_DATA_FILE;
     uint64_t host = raw.cluster & QCOW2_OFFSET_MASK, reserved = QCOW2_L2_RESERVED;
-    /* In a data file guest and host offsets are the same: 0 is a place like any other. */
-    bool space = host != 0 || (data_file && raw.cluster & QCOW2_COPIED), later = false;
+    bool space = qcow2_raw_space(c->q, raw), later = false;
     int rc = 0;
 
     if (c->q->header.version < 3 || c->q->extended_l2)

@@ -13,7 +13,7 @@
 enum { HEADER_CLUSTER, REFTABLE_CLUSTER, REFBLOCK_CLUSTER, FIRST_CLUSTERS };
 
 static int add_extensions(struct qcow2_header *header, const struct imgi_create *create,
-                          img_error *err)
+                          const struct qcow2_options *options, img_error *err)
 {
     const char *format = create->backing_format;
     int rc = 0;
@@ -24,6 +24,9 @@ static int add_extensions(struct qcow2_header *header, const struct imgi_create 
     if (format && create->backing_name)
         rc = qcow2_extension_add(header, QCOW2_EXT_BACKING_FORMAT, format, (uint32_t)strlen(format),
                                  err);
+    if (rc == 0 && options->data_file)
+        rc = qcow2_extension_add(header, QCOW2_EXT_DATA_FILE, options->data_file,
+                                 (uint32_t)strlen(options->data_file), err);
     if (rc == 0 && header->version >= 3 && 1u << header->cluster_bits > QCOW2_FEATURES_MIN_CLUSTER)
         rc = qcow2_extension_add_features(header, err);
     return rc;
@@ -47,6 +50,10 @@ static int make_header(struct qcow2_header *header, const struct imgi_create *cr
         header->incompatible |= QCOW2_INCOMPAT_COMPRESSION;
     if (options->extended_l2)
         header->incompatible |= QCOW2_INCOMPAT_EXTENDED_L2;
+    if (options->data_file)
+        header->incompatible |= QCOW2_INCOMPAT_DATA_FILE;
+    if (options->data_raw)
+        header->autoclear |= QCOW2_AUTOCLEAR_RAW_DATA;
     if (create->backing_name && *create->backing_name) {
         if (strlen(create->backing_name) > QCOW2_BACKING_NAME_MAX)
             return imgi_fail(err, IMG_E_INVAL, "Backing file name too long");
@@ -54,7 +61,7 @@ static int make_header(struct qcow2_header *header, const struct imgi_create *cr
         if (!header->backing_name)
             return imgi_fail_nomem(err, "the backing file's name");
     }
-    return add_extensions(header, create, err);
+    return add_extensions(header, create, options, err);
 }
 
 /* The refcount structures of a new image, and an empty L1 table, in memory. */
@@ -115,7 +122,10 @@ static int make_image(struct qcow2 *q, struct imgi_create *create,
         return rc;
     node->size = q->header.size = size;
     node->cluster_size = q->cluster_size;
-    rc = qcow2_preallocate(q, 0, options->preallocation, err);
+    if (q->data_file)
+        rc = qcow2_data_resize(q, 0, size, options->preallocation, err);
+    if (rc == 0)
+        rc = qcow2_preallocate(q, 0, options->preallocation, err);
     if (rc == 0)
         rc = qcow2_flush(node, err);
     if (rc == 0)
@@ -127,7 +137,7 @@ static int make_image(struct qcow2 *q, struct imgi_create *create,
 
 int qcow2_create(struct imgi_create *create, img_error *err)
 {
-    struct qcow2 q = {0};
+    struct qcow2 q = {.data = create->file};
     struct imgi_node node = {.driver = &imgi_driver_qcow2,
                              .state = &q,
                              .file = create->file,
@@ -138,8 +148,6 @@ int qcow2_create(struct imgi_create *create, img_error *err)
     uint64_t size = create->size;
     int rc = qcow2_options_read(create->options, create->table, &options, err);
 
-    if (rc == 0)
-        rc = qcow2_options_refuse(create->options, create->table, err);
     if (rc == 0 && size > INT64_MAX - QCOW2_SECTOR)
         rc = imgi_fail(err, IMG_E_LIMIT, "Image size must be less than 8 EiB!");
     if (rc < 0)
@@ -147,6 +155,8 @@ int qcow2_create(struct imgi_create *create, img_error *err)
     q.node = &node;
     size = imgi_align_up(size, QCOW2_SECTOR);
     rc = make_header(&q.header, create, &options, err);
+    if (rc == 0 && options.data_file)
+        rc = qcow2_data_create(&q, create, options.data_file, err);
     if (rc == 0)
         rc = make_image(&q, create, &options, size, err);
     qcow2_detach(&q);

@@ -77,7 +77,7 @@ enum qcow2_incompatible {
 enum qcow2_autoclear { QCOW2_AUTOCLEAR_BITMAPS = 1u << 0, QCOW2_AUTOCLEAR_RAW_DATA = 1u << 1 };
 
 /* Those that our writes keep. */
-#define QCOW2_AUTOCLEAR_KEPT ((uint64_t)QCOW2_AUTOCLEAR_BITMAPS)
+#define QCOW2_AUTOCLEAR_KEPT ((uint64_t)(QCOW2_AUTOCLEAR_BITMAPS | QCOW2_AUTOCLEAR_RAW_DATA))
 
 enum qcow2_crypt { QCOW2_CRYPT_NONE, QCOW2_CRYPT_AES, QCOW2_CRYPT_LUKS };
 enum qcow2_compression { QCOW2_COMPRESSION_DEFLATE, QCOW2_COMPRESSION_ZSTD };

@@ -35,6 +35,14 @@ void qcow2_raw_dirty(struct qcow2 *q, const uint8_t *table, uint64_t index, uint
                      (size_t)(count * q->l2_entry_bytes));
 }
 
+bool qcow2_raw_space(const struct qcow2 *q, struct qcow2_raw raw)
+{
+    if (raw.cluster & QCOW2_OFFSET_MASK)
+        return true;
+    return q->data_file && raw.cluster & QCOW2_COPIED &&
+           (q->extended_l2 || !(raw.cluster & QCOW2_ZERO));
+}
+
 static int bad_entry(struct qcow2_raw raw, uint64_t guest, const char *why, img_error *err)
 {
     return imgi_fail(err, IMG_E_CORRUPT,
@@ -60,6 +68,9 @@ static int decode_packed(const struct qcow2 *q, struct qcow2_raw raw, uint64_t g
         return bad_entry(raw, guest, "points past 2^56", err);
     if (raw.bitmap != 0)
         return bad_bitmap(raw, guest, "is of a compressed cluster", err);
+    if (q->data_file)
+        return bad_entry(raw, guest, "is of a compressed cluster and the data file is external",
+                         err);
     entry->packed = true;
     entry->host = packed.offset;
     entry->length = packed.length;
@@ -100,9 +111,10 @@ int qcow2_entry_decode(const struct qcow2 *q, struct qcow2_raw raw, uint64_t gue
     if (offset & (q->cluster_size - 1))
         return bad_entry(raw, guest, "does not point at the start of a cluster", err);
     entry->host = offset;
-    /* Offset 0 is no place, COPIED or not: what lies there is the header. */
-    entry->space = offset != 0;
-    entry->copied = entry->space && raw.cluster & QCOW2_COPIED;
+    entry->space = qcow2_raw_space(q, raw);
+    if (q->data_file && entry->space && offset != imgi_align_down(guest, q->cluster_size))
+        return bad_entry(raw, guest, "points elsewhere in the external data file", err);
+    entry->copied = entry->space && (q->data_file || raw.cluster & QCOW2_COPIED);
     return decode_subclusters(q, raw, guest, entry, err);
 }
 

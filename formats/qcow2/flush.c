@@ -31,7 +31,12 @@ int qcow2_refcounts_out(struct qcow2 *q, img_error *err)
 
 int qcow2_before_l2(void *opaque, img_error *err)
 {
-    return qcow2_refcounts_promise(opaque, err);
+    struct qcow2 *q = opaque;
+    int rc = qcow2_refcounts_promise(q, err);
+
+    if (rc == 0 && q->data_file)
+        rc = imgi_io_flush(q->data, err);
+    return rc;
 }
 
 int qcow2_flush(struct imgi_node *node, img_error *err)

@@ -50,6 +50,12 @@ int qcow2_free_entry(struct qcow2 *q, const struct qcow2_entry *entry, bool disc
 {
     uint64_t first = entry->host >> q->cluster_bits;
 
+    if (q->data_file) {
+        /* Nobody else can get the place. The host need not take it. */
+        if (entry->space && discard)
+            imgi_io_discard(q->data, entry->host, q->cluster_size, NULL);
+        return 0;
+    }
     if (entry->packed)
         return qcow2_free_later(q, first,
                                 ((entry->host + entry->length - 1) >> q->cluster_bits) - first + 1,

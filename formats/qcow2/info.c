@@ -32,6 +32,15 @@ static int say_bitmaps(struct qcow2 *q, struct imgi_info *info, img_error *err)
     return 0;
 }
 
+static void say_data_file(const struct qcow2 *q, struct imgi_info *info)
+{
+    const struct qcow2_extension *name = qcow2_extension_find(&q->header, QCOW2_EXT_DATA_FILE);
+
+    if (name)
+        imgi_info_string(info, "data-file", (const char *)name->data);
+    imgi_info_bool(info, "data-file-raw", q->data_raw);
+}
+
 int qcow2_info(struct imgi_node *node, struct imgi_info *info, img_error *err)
 {
     struct qcow2 *q = qcow2_of(node);
@@ -47,6 +56,8 @@ int qcow2_info(struct imgi_node *node, struct imgi_info *info, img_error *err)
         rc = say_bitmaps(q, info, err);
     }
     imgi_info_uint(info, "refcount-bits", UINT64_C(1) << header->refcount_order);
+    if (q->data_file)
+        say_data_file(q, info);
     qcow2_crypt_info(q, info);
     if (v3) {
         imgi_info_bool(info, "corrupt", header->incompatible & QCOW2_INCOMPAT_CORRUPT);

@@ -20,6 +20,7 @@ libimgall_la_SOURCES += \
 	formats/qcow2/counts.c \
 	formats/qcow2/create.c \
 	formats/qcow2/crypt.c \
+	formats/qcow2/data_file.c \
 	formats/qcow2/disk.h \
 	formats/qcow2/empty.c \
 	formats/qcow2/entry.c \

@@ -105,7 +105,7 @@ static bool append(const struct qcow2 *q, struct imgi_extent *extent,
                                    .length = length,
                                    .kind = kind,
                                    .flags = flags,
-                                   .io = q->node->file,
+                                   .io = q->data,
                                    .host = kind == IMGI_PACKED ? entry->host : host};
     return true;
 }
@@ -126,7 +126,7 @@ static int clip_packed(const struct qcow2 *q, struct imgi_extent *extent, uint64
 static int guard_in_place(struct qcow2 *q, const struct qcow2_entry *entry, uint64_t guest,
                           img_error *err)
 {
-    enum qcow2_owner owner = qcow2_owned_find(&q->owned, entry->host >> q->cluster_bits);
+    enum qcow2_owner owner = qcow2_entry_owner(q, entry);
 
     if (owner == QCOW2_OWNER_NONE)
         return 0;
@@ -228,6 +228,8 @@ int qcow2_map(struct imgi_node *node, uint64_t offset, uint64_t length, struct i
     img_error found;
     int rc = qcow2_need_l1(q, err);
 
+    if (rc == 0 && !q->data)
+        rc = imgi_fail(err, IMG_E_INVAL, "the image was opened without its data file");
     if (rc < 0)
         return rc;
     rc = map_run(q, offset, offset + length, extent, &found);

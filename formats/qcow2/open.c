@@ -53,6 +53,8 @@ int qcow2_attach(struct qcow2 *q, struct imgi_node *node, img_error *err)
     q->node = node;
     q->cluster_bits = q->header.cluster_bits;
     q->cluster_size = 1u << q->cluster_bits;
+    q->data_file = q->header.incompatible & QCOW2_INCOMPAT_DATA_FILE;
+    q->data_raw = q->data_file && q->header.autoclear & QCOW2_AUTOCLEAR_RAW_DATA;
     q->extended_l2 = q->header.incompatible & QCOW2_INCOMPAT_EXTENDED_L2;
     q->l2_entry_bytes = q->extended_l2 ? QCOW2_EXTENDED_ENTRY_BYTES : QCOW2_ENTRY_BYTES;
     q->l2_bits = q->cluster_bits - imgi_log2(q->l2_entry_bytes);
@@ -123,18 +125,6 @@ int qcow2_writable(const struct qcow2 *q, img_error *err)
     return 0;
 }
 
-/* Features that change where data lies, which we do not have yet. */
-static int refuse_unsupported(const struct qcow2_header *header, img_error *err)
-{
-    const char *what = NULL;
-
-    if (header->incompatible & QCOW2_INCOMPAT_DATA_FILE)
-        what = "an external data file";
-    if (what)
-        return imgi_fail(err, IMG_E_UNSUPPORTED, "the image uses %s, which is not supported", what);
-    return 0;
-}
-
 /* What stands in the way of reading (the tables must be there) and of writing. */
 static int check_state(const struct imgi_node *node, const struct qcow2_header *header,
                        img_error *err)
@@ -145,8 +135,6 @@ static int check_state(const struct imgi_node *node, const struct qcow2_header *
         return imgi_fail(err, IMG_E_CORRUPT, "Image does not contain a reference count table");
     if (!node->writable)
         return 0;
-    if ((header->autoclear & QCOW2_AUTOCLEAR_RAW_DATA))
-        return imgi_fail(err, IMG_E_CORRUPT, "data-file-raw requires a data file");
     if (header->incompatible & QCOW2_INCOMPAT_CORRUPT && !check)
         return imgi_fail(err, IMG_E_CORRUPT,
                          "qcow2: Image is corrupt; cannot be opened read/write (to repair it: "
@@ -329,13 +317,13 @@ static int qcow2_open(struct imgi_node *node, img_error *err)
     int rc = qcow2_header_read(node->file, header, err);
 
     if (rc == 0)
-        rc = refuse_unsupported(header, err);
-    if (rc == 0)
         rc = check_state(node, header, err);
     if (rc == 0)
         rc = check_places(node, header, err);
     if (rc == 0)
         rc = qcow2_attach(q, node, err);
+    if (rc == 0)
+        rc = qcow2_data_open(q, err);
     if (rc == 0)
         rc = set_backing(node, header, err);
     if (rc == 0)
@@ -348,8 +336,11 @@ static int qcow2_open(struct imgi_node *node, img_error *err)
     node->size = header->size;
     node->cluster_size = q->cluster_size;
     node->grain = 1u << q->subcluster_bits;
-    node->pack.codec =
-        header->compression == QCOW2_COMPRESSION_ZSTD ? IMGI_CODEC_ZSTD : IMGI_CODEC_DEFLATE;
+    node->data = q->data;
+    /* A compressed cluster has no place of its own in a data file. */
+    if (!q->data_file)
+        node->pack.codec =
+            header->compression == QCOW2_COMPRESSION_ZSTD ? IMGI_CODEC_ZSTD : IMGI_CODEC_DEFLATE;
     /* QEMU inflates with a window of 4 KiB, and so may whoever reads piecewise. */
     node->pack.window_bits = 12;
     node->reads_zero = !node->encrypted || nothing_mapped(q);

@@ -54,6 +54,12 @@ const struct imgi_opt qcow2_create_options[] = {
 #define OVERLAP(name) ACCEPTED("overlap-check." name, IMGI_OPT_BOOL)
 
 const struct imgi_opt qcow2_open_options[] = {
+    {"data-file", IMGI_OPT_STRING, NULL, "External data file to use, whatever the image names",
+     true},
+    {"data-file.driver", IMGI_OPT_STRING, NULL, "Its format: file or raw", true},
+    {"data-file.filename", IMGI_OPT_STRING, NULL, "The same as data-file", true},
+    {"discard-no-unref", IMGI_OPT_BOOL, "off", "Discarded clusters keep their place in the file",
+     true},
     ACCEPTED("pass-discard-request", IMGI_OPT_BOOL),
     ACCEPTED("pass-discard-snapshot", IMGI_OPT_BOOL),
     ACCEPTED("pass-discard-other", IMGI_OPT_BOOL),
@@ -158,6 +164,8 @@ static int check_version(const struct qcow2_options *options, img_error *err)
         return 0;
     if (options->extended_l2)
         what = "Extended L2 entries are only supported with compatibility level 1.1 and above";
+    else if (options->data_file)
+        what = "External data files are only supported with compatibility level 1.1 and above";
     else if (options->lazy_refcounts)
         what = "Lazy refcounts only supported with compatibility level 1.1 and above";
     else if (options->refcount_order != 4)
@@ -176,9 +184,11 @@ static int check_combinations(const struct reader *reader, const struct qcow2_op
                          "16384 bytes");
     if (text_of(reader, "backing_fmt") && !options->backing)
         return imgi_fail(err, IMG_E_INVAL, "Backing format cannot be used without backing file");
-    if (imgi_options_bool(reader->options, reader->table, "data_file_raw") &&
-        !text_of(reader, "data_file"))
+    if (options->data_raw && !options->data_file)
         return imgi_fail(err, IMG_E_INVAL, "data-file-raw requires data-file");
+    if (options->data_raw && options->backing)
+        return imgi_fail(err, IMG_E_INVAL,
+                         "Backing file and data-file-raw cannot be used at the same time");
     if (options->backing && options->preallocation != IMG_PREALLOC_OFF && !options->extended_l2)
         return imgi_fail(err, IMG_E_INVAL,
                          "Backing file and preallocation can only be used at the same time if "
@@ -197,6 +207,8 @@ int qcow2_options_read(const img_options *options, const struct imgi_opt *table,
         .lazy_refcounts = imgi_options_bool(options, table, "lazy_refcounts"),
         .extended_l2 = imgi_options_bool(options, table, "extended_l2"),
         .backing = imgi_options_string(options, table, "backing_file") != NULL,
+        .data_file = imgi_options_string(options, table, "data_file"),
+        .data_raw = imgi_options_bool(options, table, "data_file_raw"),
     };
     rc = read_choices(&reader, result, err);
     if (rc == 0)
@@ -207,14 +219,8 @@ int qcow2_options_read(const img_options *options, const struct imgi_opt *table,
         rc = check_combinations(&reader, result, err);
     if (rc == 0)
         rc = qcow2_crypt_wanted(&encryption, &result->crypt, err);
+    /* A raw data file's clusters are where they are from the start. */
+    if (rc == 0 && result->data_raw && result->preallocation == IMG_PREALLOC_OFF)
+        result->preallocation = IMG_PREALLOC_METADATA;
     return rc;
-}
-
-int qcow2_options_refuse(const img_options *options, const struct imgi_opt *table, img_error *err)
-{
-    const char *what = NULL;
-
-    if (imgi_options_string(options, table, "data_file"))
-        what = "an external data file";
-    return what ? imgi_fail(err, IMG_E_UNSUPPORTED, "an image with %s cannot be created", what) : 0;
 }

@@ -47,7 +47,10 @@ int qcow2_preallocate(struct qcow2 *q, uint64_t from, enum img_preallocation mod
         rc = qcow2_reserve(node, &alloc, err);
         if (rc < 0)
             break;
-        rc = fill(node->file, alloc.host, imgi_align_up(alloc.length, q->cluster_size), mode, err);
+        /* An external data file has been made ready as a whole. */
+        if (!q->data_file)
+            rc = fill(node->file, alloc.host, imgi_align_up(alloc.length, q->cluster_size), mode,
+                      err);
         if (rc == 0)
             rc = qcow2_link(node, &alloc, err);
         if (rc < 0)

@@ -111,11 +111,15 @@ struct qcow2_bitmap_list {
 struct qcow2 {
     struct imgi_node *node;
     struct qcow2_header header;
+    struct imgi_io *data; /* where clusters of data lie: node->file, or the external data file */
 
     /* Constant after open. */
     unsigned cluster_bits;
     uint32_t cluster_size;
     unsigned l2_bits; /* log2 of the entries of an L2 table */
+    bool data_file;   /* external */
+    bool data_raw;    /* it alone must be what the guest sees */
+    bool discard_no_unref;
     bool extended_l2;
     unsigned l2_entry_bytes;  /* 8, or 16 with extended L2 entries */
     unsigned subclusters;     /* of a cluster: 1, or 32 */
@@ -215,6 +219,12 @@ struct qcow2_raw {
 /* The index-th entry of an L2 table in memory. */
 struct qcow2_raw qcow2_raw_get(const struct qcow2 *q, const uint8_t *table, uint64_t index);
 void qcow2_raw_put(const struct qcow2 *q, uint8_t *table, uint64_t index, struct qcow2_raw raw);
+/*
+ * Whether a descriptor that is not of a compressed cluster has a place for it. Offset 0 is one in
+ * an external data file, if COPIED says so and it does not read as zeros; in the image itself it is
+ * none: what lies there is the header.
+ */
+bool qcow2_raw_space(const struct qcow2 *q, struct qcow2_raw raw);
 /* count entries from index on of a table that the L2 cache gave out have changed. */
 void qcow2_raw_dirty(struct qcow2 *q, const uint8_t *table, uint64_t index, uint64_t count);
 
@@ -249,6 +259,13 @@ static inline uint32_t qcow2_subcluster_range(unsigned first, unsigned last)
 static inline uint32_t qcow2_subcluster_mask(const struct qcow2 *q)
 {
     return qcow2_subcluster_range(0, q->subclusters - 1);
+}
+/* Who says that the cluster an entry leads to holds metadata. An external data file has none. */
+static inline enum qcow2_owner qcow2_entry_owner(const struct qcow2 *q,
+                                                 const struct qcow2_entry *entry)
+{
+    return q->data_file ? QCOW2_OWNER_NONE
+                        : qcow2_owned_find(&q->owned, entry->host >> q->cluster_bits);
 }
 /* Which subcluster of its cluster a guest address lies in. */
 static inline unsigned qcow2_subcluster(const struct qcow2 *q, uint64_t guest)
@@ -380,6 +397,25 @@ int qcow2_resize(struct imgi_node *node, uint64_t size, enum img_preallocation m
 /* Make the L1 table large enough for a disk of size bytes. */
 int qcow2_grow_l1(struct qcow2 *q, uint64_t size, img_error *err);
 
+/* --------------------------------------------------------------------------- data_file.c */
+
+/*
+ * Set q->data: open the external data file, unless the image is open for a look at its metadata
+ * alone (q->data is then NULL).
+ */
+int qcow2_data_open(struct qcow2 *q, img_error *err);
+/* Make it, beside the image. */
+int qcow2_data_create(struct qcow2 *q, struct imgi_create *create, const char *name,
+                      img_error *err);
+/*
+ * Make it fit a disk of size bytes, of which the disk gains those behind `from` (at most size) as
+ * zeros. mode other than off: they are about to be mapped.
+ */
+int qcow2_data_resize(struct qcow2 *q, uint64_t from, uint64_t size, enum img_preallocation mode,
+                      img_error *err);
+/* What is to read as zeros must be zeros in a raw data file. Nothing to do for others. */
+int qcow2_data_zero(struct qcow2 *q, uint64_t offset, uint64_t length, bool unmap, img_error *err);
+
 /* -------------------------------------------------------------- backing.c, empty.c, trim.c */
 
 int qcow2_set_backing(struct imgi_node *node, const char *name, const char *format, img_error *err);
@@ -472,12 +508,12 @@ struct qcow2_options {
     enum img_preallocation preallocation;
     bool lazy_refcounts, extended_l2, backing;
     struct qcow2_crypt_choice crypt;
+    const char *data_file; /* NULL: none */
+    bool data_raw;
 };
 extern const struct imgi_opt qcow2_create_options[], qcow2_open_options[];
 int qcow2_options_read(const img_options *options, const struct imgi_opt *table,
                        struct qcow2_options *result, img_error *err);
-/* What cannot be created yet. */
-int qcow2_options_refuse(const img_options *options, const struct imgi_opt *table, img_error *err);
 /* Bytes of a file whose disk of that size is fully allocated. */
 int qcow2_full_size(const struct qcow2_options *options, uint64_t size, uint64_t *bytes,
                     img_error *err);

@@ -137,6 +137,8 @@ static int preallocate(struct qcow2 *q, uint64_t size, enum img_preallocation mo
     uint64_t old = q->node->size, from = 0;
     int rc = first_gained(q, old, &from, err);
 
+    if (rc == 0 && q->data_file)
+        rc = qcow2_data_resize(q, from, size, mode, err);
     if (rc < 0)
         return rc;
     q->node->size = size;
@@ -151,6 +153,10 @@ static int grow(struct qcow2 *q, uint64_t size, enum img_preallocation mode, img
 {
     int rc = qcow2_grow_l1(q, size, err);
 
+    if (q->data_raw && mode == IMG_PREALLOC_OFF)
+        mode = IMG_PREALLOC_METADATA;
+    if (rc == 0 && q->data_file && mode == IMG_PREALLOC_OFF)
+        rc = qcow2_data_resize(q, q->node->size, size, mode, err);
     if (rc == 0 && mode != IMG_PREALLOC_OFF)
         rc = preallocate(q, size, mode, err);
     if (rc == 0)
@@ -172,6 +178,8 @@ static int shrink(struct qcow2 *q, uint64_t size, img_error *err)
         rc = qcow2_trim(q, err);
     if (rc == 0)
         rc = write_size(q, size, err);
+    if (rc == 0 && q->data_file)
+        rc = qcow2_data_resize(q, size, size, IMG_PREALLOC_OFF, err);
     return rc;
 }
 

@@ -42,7 +42,7 @@ static uint32_t touched(const struct qcow2 *q, const struct imgi_alloc *alloc, u
 static bool has_room(const struct qcow2 *q, const struct qcow2_entry *entry, uint32_t subclusters)
 {
     return entry->copied && !(entry->data & subclusters) &&
-           qcow2_owned_find(&q->owned, entry->host >> q->cluster_bits) == QCOW2_OWNER_NONE;
+           qcow2_entry_owner(q, entry) == QCOW2_OWNER_NONE;
 }
 
 /* How many clusters in a row have room, one behind the other in the file. */
@@ -97,6 +97,9 @@ static int narrow_fill(const struct qcow2 *q, const uint8_t *table, struct imgi_
 
     alloc->fill_from = imgi_align_down(alloc->from, UINT64_C(1) << bits);
     alloc->fill_to = IMGI_MIN(imgi_align_up(alloc->to, UINT64_C(1) << bits), end);
+    /* A data file ends where the disk does. */
+    if (q->data_file)
+        alloc->fill_to = IMGI_MIN(alloc->fill_to, q->node->size);
     if (alloc->cookie[0] == KEPT || alloc->from == alloc->to)
         return 0;
     rc = entry_at(q, table, alloc->offset, 0, &first, err);
@@ -117,12 +120,29 @@ static int narrow_fill(const struct qcow2 *q, const uint8_t *table, struct imgi_
     return 0;
 }
 
+/* Clusters for guest bytes that have no place: anywhere, or where the data file has them. */
+static int fresh_place(struct qcow2 *q, uint64_t guest, uint64_t wanted, uint64_t *host,
+                       uint64_t *count, img_error *err)
+{
+    uint64_t cluster;
+    int rc = 0;
+
+    *host = guest;
+    *count = wanted;
+    if (q->data_file)
+        return 0;
+    rc = qcow2_alloc(q, wanted, false, &cluster, count, err);
+    if (rc == 0)
+        *host = cluster << q->cluster_bits;
+    return rc;
+}
+
 static int reserve_plain(struct qcow2 *q, const uint8_t *table, struct imgi_alloc *alloc,
                          img_error *err)
 {
     uint64_t guest = alloc->offset;
     uint64_t wanted = qcow2_clusters(q, IMGI_MIN(alloc->length, qcow2_l2_rest(q, guest)));
-    uint64_t count, cluster;
+    uint64_t count;
     int rc = kept_run(q, table, alloc, wanted, &alloc->host, &count, err);
 
     alloc->cookie[0] = KEPT;
@@ -130,9 +150,7 @@ static int reserve_plain(struct qcow2 *q, const uint8_t *table, struct imgi_allo
         alloc->cookie[0] = FRESH;
         rc = fresh_run(q, table, alloc, wanted, &wanted, err);
         if (rc == 0)
-            rc = qcow2_alloc(q, wanted, false, &cluster, &count, err);
-        if (rc == 0)
-            alloc->host = cluster << q->cluster_bits;
+            rc = fresh_place(q, guest, wanted, &alloc->host, &count, err);
     }
     if (rc < 0)
         return rc;
@@ -163,7 +181,7 @@ int qcow2_reserve(struct imgi_node *node, struct imgi_alloc *alloc, img_error *e
     uint8_t *table;
     int rc = qcow2_writable(q, err);
 
-    alloc->io = node->file;
+    alloc->io = q->data;
     if (rc == 0)
         rc = qcow2_frees_limit(q, err);
     if (rc == 0)
@@ -225,7 +243,7 @@ void qcow2_cancel(struct imgi_node *node, const struct imgi_alloc *alloc)
     uint64_t bytes = alloc->packed ? alloc->packed : alloc->length;
     uint64_t first = alloc->host >> q->cluster_bits;
 
-    if (alloc->cookie[0] == KEPT || q->broken)
+    if (alloc->cookie[0] == KEPT || q->data_file || q->broken)
         return;
     /* Nothing on disk has ever referred to it. What cannot be dropped is lost space. */
     qcow2_refcount_drop(q, first, ((alloc->host + bytes - 1) >> q->cluster_bits) - first + 1, false,

@@ -147,8 +147,10 @@ int qcow2_zero(struct imgi_node *node, uint64_t offset, uint64_t length, bool un
     bool done;
     int rc;
 
-    if (q->header.version >= 3)
-        return change_range(q, offset, length, &zero, err);
+    if (q->header.version >= 3) {
+        rc = qcow2_data_zero(q, offset, length, unmap, err);
+        return rc < 0 ? rc : change_range(q, offset, length, &zero, err);
+    }
     if (unmap && !has_backing(q))
         return change_range(q, offset, length, &discard, err);
     rc = reads_zero(q, offset, length, &done, err);
@@ -161,9 +163,11 @@ int qcow2_discard(struct imgi_node *node, uint64_t offset, uint64_t length, img_
 {
     static const struct change discard = {discard_entry, true, true};
     struct qcow2 *q = qcow2_of(node);
+    int rc;
 
     /* An entry of 0 would bring the backing image's old bytes back: the data stays. */
     if (q->header.version < 3 && has_backing(q))
         return 0;
-    return change_range(q, offset, length, &discard, err);
+    rc = qcow2_data_zero(q, offset, length, true, err);
+    return rc < 0 ? rc : change_range(q, offset, length, &discard, err);
 }

@@ -87,8 +87,9 @@ static struct piece *pieces_new(const struct convert *convert, size_t count, img
 /* A target in which all that was never written is zeros, and nobody else is interested yet. */
 static bool is_blank(const img_job *job, const img_image *target)
 {
+    /* What a cluster that is partly in use is to be filled with is the write path's to know. */
     if (job->flags & IMG_JOB_TARGET_ZERO)
-        return true;
+        return target->created || imgi_node_grain(target->top) == target->top->cluster_size;
     if (!target->created || !target->top->reads_zero || target->top->backing)
         return false;
     /* A device is written in place and has old content, unless clusters say what is new. */
@@ -115,7 +116,7 @@ static bool try_sharing(struct imgi_io *io, const struct imgi_extent *extent, ui
 static void decide_sharing(struct convert *convert)
 {
     struct imgi_node *target = convert->target;
-    struct imgi_io *io = target->file;
+    struct imgi_io *io = target->data ? target->data : target->file;
     uint64_t offset = 0;
 
     if (imgi_node_is_identity(target)) {

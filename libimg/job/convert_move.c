@@ -195,8 +195,10 @@ static int place_new(struct convert *convert, struct piece *piece, const struct 
     if (rc < 0)
         return rc;
     *length = IMGI_MIN(to, start + alloc.length) - from;
-    place(piece, segment, done, alloc.io, alloc.host + (packed ? 0 : from - start),
-          packed ? segment->stored : imgi_align_up(*length, imgi_node_grain(target)));
+    if (packed)
+        place(piece, segment, done, alloc.io, alloc.host, segment->stored);
+    else
+        place(piece, segment, done, alloc.io, alloc.host + (from - start), alloc.fill_to - from);
     return 0;
 }
 
