@@ -35,6 +35,17 @@ static const struct imgi_opt open_options[] = {
     {0},
 };
 
+static const struct imgi_opt amend_options[] = {
+    {"state", IMGI_OPT_STRING, NULL, "Select new state of affected keyslots (active/inactive)",
+     true},
+    {"keyslot", IMGI_OPT_NUMBER, NULL, "Select a single keyslot to modify explicitly", true},
+    {"old-secret", IMGI_OPT_STRING, NULL, "Select all keyslots that match this password", true},
+    {"new-secret", IMGI_OPT_STRING, NULL,
+     "New secret to set in the matching keyslots. Empty string to erase", true},
+    {"iter-time", IMGI_OPT_NUMBER, NULL, "Time to spend in PBKDF in milliseconds", true},
+    {0},
+};
+
 static struct luks *luks_of(const struct imgi_node *node)
 {
     return node->state;
@@ -184,6 +195,16 @@ static int luks_resize(struct imgi_node *node, uint64_t size, enum img_prealloca
     return rc;
 }
 
+static int luks_amend(struct imgi_node *node, struct imgi_amend *amend, img_error *err)
+{
+    const struct imgi_encryption from = {node->secrets, amend->options, amend->table, ""};
+    struct luks *luks = luks_of(node);
+
+    return imgi_luks_change_slots(&from, amend->force, &luks->header,
+                                  (struct imgi_luks_place){node->file, 0, luks->payload},
+                                  node->cipher, err);
+}
+
 static int luks_measure(const struct imgi_measure *measure, img_measure_result *result,
                         img_error *err)
 {
@@ -206,11 +227,13 @@ const struct imgi_driver imgi_driver_luks = {
     .state_size = sizeof(struct luks),
     .create_options = create_options,
     .open_options = open_options,
+    .amend_options = amend_options,
     .probe = luks_probe,
     .create = luks_create,
     .open = luks_open,
     .info = luks_info,
     .map = luks_map,
     .resize = luks_resize,
+    .amend = luks_amend,
     .measure = luks_measure,
 };

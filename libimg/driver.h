@@ -407,6 +407,13 @@ int imgi_luks_open(const struct imgi_encryption *from, const struct imgi_luks_he
 /* Make a header in a place that reads as zeros. Takes seconds. */
 int imgi_luks_make(const struct imgi_encryption *from, const struct imgi_luks_params *params,
                    struct imgi_luks_place place, struct imgi_cipher **cipher, img_error *err);
+/*
+ * Amend the key slots as the options state, keyslot, old-secret, new-secret and iter-time say.
+ * force: the last one may be erased too.
+ */
+int imgi_luks_change_slots(const struct imgi_encryption *from, bool force,
+                           struct imgi_luks_header *header, struct imgi_luks_place place,
+                           const struct imgi_cipher *cipher, img_error *err);
 /* Say the keys that qemu-img's info has for a LUKS header. say_format: "format" too. */
 void imgi_luks_info(struct imgi_info *info, const struct imgi_luks_header *header, bool say_format);
 

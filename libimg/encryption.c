@@ -27,6 +27,13 @@ static const char *text_of(const struct imgi_encryption *from, const char *optio
     return imgi_options_string(from->options, from->table, full_name(name, from->prefix, option));
 }
 
+static uint64_t number_of(const struct imgi_encryption *from, const char *option)
+{
+    char name[NAME_MAX];
+
+    return imgi_options_number(from->options, from->table, full_name(name, from->prefix, option));
+}
+
 int imgi_secret_of(const struct imgi_encryption *from, struct imgi_passphrase *passphrase,
                    img_error *err)
 {
@@ -41,15 +48,13 @@ int imgi_secret_of(const struct imgi_encryption *from, struct imgi_passphrase *p
 int imgi_luks_wanted(const struct imgi_encryption *from, struct imgi_luks_params *params,
                      img_error *err)
 {
-    char name[NAME_MAX];
     const struct imgi_luks_choice choice = {
         .cipher_alg = text_of(from, "cipher-alg"),
         .cipher_mode = text_of(from, "cipher-mode"),
         .ivgen_alg = text_of(from, "ivgen-alg"),
         .ivgen_hash_alg = text_of(from, "ivgen-hash-alg"),
         .hash_alg = text_of(from, "hash-alg"),
-        .iter_time = imgi_options_number(from->options, from->table,
-                                         full_name(name, from->prefix, "iter-time")),
+        .iter_time = number_of(from, "iter-time"),
     };
 
     return imgi_luks_choose(&choice, params, err);
@@ -125,6 +130,64 @@ int imgi_luks_make(const struct imgi_encryption *from, const struct imgi_luks_pa
         rc = imgi_luks_cipher(&header, key, cipher, err);
     explicit_bzero(key, sizeof(key));
     return rc;
+}
+
+/* ------------------------------------------------------------------ amend */
+
+static bool has(const struct imgi_encryption *from, const char *option)
+{
+    char name[NAME_MAX];
+
+    return img_options_get(from->options, full_name(name, from->prefix, option)) != NULL;
+}
+
+/* The secret that an option names. *found is passphrase, or NULL when the option was not given. */
+static int find_secret(const struct imgi_encryption *from, const char *option,
+                       struct imgi_passphrase *passphrase, const struct imgi_passphrase **found,
+                       img_error *err)
+{
+    const char *id = text_of(from, option);
+
+    *found = id ? passphrase : NULL;
+    return id ? imgi_secrets_find(from->secrets, id, passphrase, err) : 0;
+}
+
+static int read_state(const struct imgi_encryption *from, bool *activate, img_error *err)
+{
+    const char *state = text_of(from, "state");
+
+    if (!state)
+        return imgi_fail(err, IMG_E_INVAL, "Parameter 'state' is missing");
+    *activate = strcmp(state, "active") == 0;
+    if (!*activate && strcmp(state, "inactive") != 0)
+        return imgi_fail(err, IMG_E_INVAL, "Parameter 'state' does not accept value '%s'", state);
+    return 0;
+}
+
+int imgi_luks_change_slots(const struct imgi_encryption *from, bool force,
+                           struct imgi_luks_header *header, struct imgi_luks_place place,
+                           const struct imgi_cipher *cipher, img_error *err)
+{
+    struct imgi_luks_area area = area_of(&place);
+    struct imgi_passphrase new_passphrase, old_passphrase;
+    struct imgi_luks_change change = {
+        .has_slot = has(from, "keyslot"),
+        .slot = (int64_t)IMGI_MIN(number_of(from, "keyslot"), (uint64_t)INT64_MAX),
+        .has_iter_time = has(from, "iter-time"),
+        .iter_time = number_of(from, "iter-time"),
+        .force = force,
+    };
+    int rc = read_state(from, &change.activate, err);
+
+    if (rc == 0)
+        rc = find_secret(from, "new-secret", &new_passphrase, &change.new_passphrase, err);
+    if (rc == 0)
+        rc = find_secret(from, "old-secret", &old_passphrase, &change.old_passphrase, err);
+    if (rc == 0 && change.activate && !cipher)
+        rc = imgi_fail(err, IMG_E_DENIED, "the image is encrypted, and was opened without its key");
+    if (rc < 0)
+        return rc;
+    return imgi_luks_amend(header, &area, &change, cipher ? imgi_cipher_key(cipher) : NULL, err);
 }
 
 /* ------------------------------------------------------------------- info */

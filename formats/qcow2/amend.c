@@ -2,8 +2,9 @@
  * Changing what an image was created with. SPDX-License-Identifier: BSD-2-Clause
  *
  * All that can be refused is refused first. Then, one after the other and each with one write to
- * the header that makes it so: version 3, refcount width, flags, the disk's size, version 2. A
- * step needs what those before it made possible: refcounts of 16 bits come before version 2.
+ * the header that makes it so: key slots, version 3, refcount width, flags, the disk's size,
+ * version 2. A step needs what those before it made possible: refcounts of 16 bits come before
+ * version 2.
  */
 #include <inttypes.h>
 
@@ -133,9 +134,8 @@ static int check_plan(struct qcow2 *q, const struct imgi_amend *amend, struct pl
                          "Lazy refcounts only supported with compatibility level 1.1 and above "
                          "(use compat=1.1 or greater)");
     plan->lazy = plan->lazy && plan->version >= 3;
-    if (plan->encryption)
-        return imgi_fail(err, IMG_E_INVAL,
-                         "Can't amend encryption options - encryption not present");
+    if (plan->encryption && qcow2_crypt_check_amend(q, err) < 0)
+        return IMG_E_INVAL;
     if (plan->size % QCOW2_SECTOR != 0)
         return imgi_fail(err, IMG_E_INVAL, "The new size must be a multiple of %u", QCOW2_SECTOR);
     if (plan->size != q->node->size && q->header.snapshots > 0 && plan->version < 3)
@@ -230,6 +230,9 @@ int qcow2_amend(struct imgi_node *node, struct imgi_amend *amend, img_error *err
         return rc;
     imgi_amend_steps(amend, count_steps(q, &plan));
     rc = qcow2_settle(q, err);
+    /* Key slots first: what of that is refused is refused before anything has changed. */
+    if (rc == 0 && plan.encryption)
+        rc = qcow2_crypt_amend(q, amend, err);
     if (rc == 0 && plan.version > q->header.version)
         rc = change_version(q, amend, plan.version, err);
     if (rc == 0)

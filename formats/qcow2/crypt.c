@@ -217,6 +217,25 @@ int qcow2_crypt_create(struct qcow2 *q, struct imgi_create *create,
     return rc;
 }
 
+/* ------------------------------------------------------------------ amend */
+
+int qcow2_crypt_check_amend(const struct qcow2 *q, img_error *err)
+{
+    if (q->header.crypt_method == QCOW2_CRYPT_NONE)
+        return imgi_fail(err, IMG_E_INVAL,
+                         "Can't amend encryption options - encryption not present");
+    if (q->header.crypt_method != QCOW2_CRYPT_LUKS)
+        return imgi_fail(err, IMG_E_INVAL, "Only LUKS encryption options can be amended");
+    return 0;
+}
+
+int qcow2_crypt_amend(struct qcow2 *q, const struct imgi_amend *amend, img_error *err)
+{
+    const struct imgi_encryption from = {q->node->secrets, amend->options, amend->table, PREFIX};
+
+    return imgi_luks_change_slots(&from, amend->force, &q->luks, place_of(q), q->node->cipher, err);
+}
+
 /* ------------------------------------------------------------------- info */
 
 void qcow2_crypt_info(const struct qcow2 *q, struct imgi_info *info)

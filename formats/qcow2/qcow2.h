@@ -498,6 +498,9 @@ int qcow2_crypt_create(struct qcow2 *q, struct imgi_create *create,
 /* In open: read the LUKS header, and make node->cipher unless the image's metadata is all that is
  * wanted. */
 int qcow2_crypt_open(struct qcow2 *q, struct imgi_node *node, img_error *err);
+/* Whether there are key slots to be changed, and the change. */
+int qcow2_crypt_check_amend(const struct qcow2 *q, img_error *err);
+int qcow2_crypt_amend(struct qcow2 *q, const struct imgi_amend *amend, img_error *err);
 void qcow2_crypt_info(const struct qcow2 *q, struct imgi_info *info);
 
 /* Create options, checked. */

@@ -350,6 +350,11 @@ void imgi_cipher_free(struct imgi_cipher *cipher)
     free(cipher);
 }
 
+const uint8_t *imgi_cipher_key(const struct imgi_cipher *cipher)
+{
+    return cipher->key;
+}
+
 int imgi_cipher_new_qcow_aes(struct imgi_cipher **cipher, const uint8_t *passphrase, size_t length,
                              img_error *err)
 {
