@@ -149,14 +149,6 @@ static int status_of(const img_check_result *result)
     return result->leaks ? STATUS_LEAKS : 0;
 }
 
-/* Has the format no check at all, or only no repair? */
-static bool is_checkable(img_image *image)
-{
-    img_check_result result;
-
-    return img_check(NULL, image, NULL, NULL, &result, NULL) != IMG_E_UNSUPPORTED;
-}
-
 static bool check(struct cli *cli, const struct args *args, img_job *job, img_image *image)
 {
     img_check_result result = {0};
@@ -168,7 +160,7 @@ static bool check(struct cli *cli, const struct args *args, img_job *job, img_im
     progress_attach(cli, &progress, job);
     rc = img_check(job, image, on_finding, cli, &result, &err);
     progress_finish(&progress, rc == 0);
-    if (rc == IMG_E_UNSUPPORTED && (!args->repair || !is_checkable(image))) {
+    if (rc == IMG_E_UNSUPPORTED) {
         cli_fail_error(cli, &err, "%s", "");
         cli->status = STATUS_UNSUPPORTED;
         return false;
@@ -214,7 +206,7 @@ const struct cmd cmd_check = {
     .usage = "[OPTION]... FILE",
     .about = "The exit status is 0 when all is well, 2 when the image is corrupt, 3 when space in "
              "it is lost,\n"
-             "63 when the format cannot be checked, 1 when the check failed.\n",
+             "63 when the format cannot be checked, or not repaired, 1 when the check failed.\n",
     .examples = "check disk.qcow2\n"
                 "check --output=json disk.qcow2\n",
     .options = options,

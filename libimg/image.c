@@ -91,8 +91,11 @@ static int finish_open(img_image *image, int rc, img_image **out)
 static int open_chain(img_image *image, const char *path, const struct imgi_open *how,
                       img_error *err)
 {
-    int rc = imgi_node_open_name(&image->top, path, how, err);
+    int rc;
 
+    if ((how->flags & IMG_OPEN_SHARE) && (how->flags & IMG_OPEN_WRITE))
+        return imgi_fail(err, IMG_E_INVAL, "force-share=on can only be used with read-only images");
+    rc = imgi_node_open_name(&image->top, path, how, err);
     return rc == 0 ? imgi_chain_open(image->top, how, err) : rc;
 }
 

@@ -97,6 +97,33 @@ same_err check -f qcow2 -T none data.qcow2
 same_err check -T nonsense data.qcow2
 same_err check -r nonsense data.qcow2
 same_err check orphan.qcow2
+for repair in leaks all; do
+    for image in data.qcow2 leak.qcow2 v2.qcow2 snap.qcow2 packed.qcow2; do
+        reset
+        same_findings check -r $repair $image
+        reset
+        same_json check --output=json -r $repair $image
+    done
+    for image in data.raw monolithicSparse.vmdk monolithicFlat.vmdk; do
+        same check -r $repair $image
+    done
+done
+reset
+same check -r leaks corrupt.qcow2
+same_findings check -r all corrupt.qcow2
+same_findings check corrupt.qcow2
+reset
+same_json check -r all --output=json corrupt.qcow2
+reset
+same_err check -q -r leaks leak.qcow2
+same_err check -q leak.qcow2
+reset
+same_err check -p -r all leak.qcow2
+same_err check --repair=all data.qcow2
+same_err check -r all -U data.qcow2
+same_err check -r all -f raw data.qcow2
+same_err check -r all gone.qcow2
+reset
 
 # -------------------------------------------------------------------- compare
 
@@ -135,6 +162,9 @@ differs 0 'a hole of a flat extent is no data' map --output=json twoGbMaxExtentF
 differs 0 'help is for the command it is asked of' info --help
 differs 0 'help is for the command it is asked of' -h
 differs 0 'our own version' --version
+differs 1 'a streamOptimized image is written once, and not opened for a repair' \
+    check -r all streamOptimized.vmdk
+differs 1 'it says what to do instead of an I/O error' check -r leaks corrupt.qcow2
 differs 1 'our own words for what is no file' info sub
 differs 1 'our own words for what is no file' info ''
 

@@ -46,6 +46,7 @@ interop_tests += tests/interop/locks.sh
 interop_tests += tests/interop/cache-none.sh
 interop_tests += tests/interop/cache-huge.sh
 interop_tests += tests/interop/check-huge.sh
+interop_tests += tests/interop/check-repair.sh
 interop_tests += tests/interop/deflate-window.sh
 interop_tests += tests/interop/cmdline-look.sh
 interop_tests += tests/interop/cmdline-names.sh
