@@ -40,7 +40,7 @@ struct qcow2_change {
     uint64_t hint;    /* every cluster below is in use */
     uint64_t *placed; /* clusters that were given an owner, to be taken back after a failure */
     size_t placed_count, placed_room;
-    struct qcow2_frees freed; /* what nobody has any more */
+    struct qcow2_frees freed; /* what goes back to the host */
 
     uint8_t *block; /* the refcount block that was looked at last, NULL: there is none */
     uint64_t block_index;

@@ -89,7 +89,10 @@ static int write_l2_tables(struct qcow2_change *change, struct batch *batch, img
     return rc < 0 ? rc : batch_write(batch, err);
 }
 
-/* A block with the refcounts as they are to be; notes what is free from now on. */
+/*
+ * A block with the refcounts as they are to be; notes what is free from now on and goes back to the
+ * host. Old tables do not: they are few, and the next operation wants room for tables again.
+ */
 static int fill_block(struct qcow2_change *change, uint64_t index, uint8_t *block, img_error *err)
 {
     struct qcow2 *q = change->q;
@@ -106,7 +109,7 @@ static int fill_block(struct qcow2_change *change, uint64_t index, uint8_t *bloc
             continue;
         qcow2_refcount_put(block, order, i, next);
         /* What is not noted for want of memory is free all the same. */
-        if (next == 0)
+        if (next == 0 && qcow2_owned_find(&q->owned, first + i) == QCOW2_OWNER_NONE)
             qcow2_frees_add(&change->freed, first + i, 1, true, NULL);
     }
     return rc;
@@ -124,9 +127,25 @@ static int write_blocks(struct qcow2_change *change, struct batch *batch, img_er
         rc = batch_table(batch, change->new_block[i], &block, err);
         if (rc == 0)
             rc = fill_block(change, i, block, err);
-        qcow2_table_set(&change->reftable, i, change->new_block[i] << q->cluster_bits);
+        change->reftable.entries[i] = change->new_block[i] << q->cluster_bits;
     }
     return rc < 0 ? rc : batch_write(batch, err);
+}
+
+/* An L1 or refcount table in one write. */
+static int write_table(struct imgi_io *io, const struct qcow2_table *table, img_error *err)
+{
+    size_t bytes = (size_t)table->count * QCOW2_ENTRY_BYTES;
+    uint8_t *buffer = malloc(bytes + 1);
+    int rc;
+
+    if (!buffer)
+        return imgi_fail_nomem(err, "a change of snapshots");
+    for (size_t i = 0; i < table->count; i++)
+        imgi_put_be64(buffer + i * QCOW2_ENTRY_BYTES, table->entries[i]);
+    rc = bytes ? imgi_io_write(io, buffer, bytes, table->offset, err) : 0;
+    free(buffer);
+    return rc;
 }
 
 static int write_snapshots(struct qcow2_change *change, img_error *err)
@@ -157,12 +176,10 @@ static int write_tables(struct qcow2_change *change, img_error *err)
     if (rc == 0)
         rc = write_blocks(change, &batch, err);
     free(batch.buffer);
-    qcow2_table_set_dirty(&change->l1);
-    qcow2_table_set_dirty(&change->reftable);
     if (rc == 0)
-        rc = qcow2_table_write(&change->l1, io, err);
+        rc = write_table(io, &change->l1, err);
     if (rc == 0)
-        rc = qcow2_table_write(&change->reftable, io, err);
+        rc = write_table(io, &change->reftable, err);
     if (rc == 0)
         rc = write_snapshots(change, err);
     return rc < 0 ? rc : imgi_io_flush(io, err);
@@ -175,7 +192,6 @@ static int switch_header(struct qcow2_change *change, img_error *err)
 {
     struct qcow2 *q = change->q;
     uint8_t bytes[QCOW2_V2_LENGTH];
-    int rc;
 
     imgi_put_be64(bytes + QCOW2_AT_SIZE, change->size);
     imgi_put_be32(bytes + QCOW2_AT_CRYPT_METHOD, q->header.crypt_method);
@@ -186,12 +202,8 @@ static int switch_header(struct qcow2_change *change, img_error *err)
                   (uint32_t)qcow2_clusters(q, change->reftable.count * QCOW2_ENTRY_BYTES));
     imgi_put_be32(bytes + QCOW2_AT_SNAPSHOTS, (uint32_t)change->snapshots->count);
     imgi_put_be64(bytes + QCOW2_AT_SNAPSHOTS_OFFSET, change->table_offset);
-    rc = qcow2_header_update(q, QCOW2_AT_SIZE, bytes + QCOW2_AT_SIZE,
-                             QCOW2_V2_LENGTH - QCOW2_AT_SIZE, err);
-    /* Which of the two images is on disk now is not known: neither may be written to any more. */
-    if (rc < 0)
-        q->broken = true;
-    return rc;
+    return qcow2_header_update(q, QCOW2_AT_SIZE, bytes + QCOW2_AT_SIZE,
+                               QCOW2_V2_LENGTH - QCOW2_AT_SIZE, err);
 }
 
 static void disown(struct qcow2 *q, uint64_t offset, uint64_t bytes)

@@ -77,12 +77,14 @@ static int load_l1(struct qcow2 *q, const struct qcow2_snapshot *snapshot,
 
 /* ------------------------------------------------------------------------- a change */
 
-/* What every operation begins with. */
+/* What every operation begins with: nothing is in memory only, refcounts neither. */
 static int prepare(struct qcow2 *q, img_error *err)
 {
     int rc = qcow2_writable(q, err);
 
-    return rc < 0 ? rc : qcow2_flush(q->node, err);
+    if (rc < 0)
+        return rc;
+    return q->lazy ? qcow2_refcounts_settle(q, err) : qcow2_flush(q->node, err);
 }
 
 /* A table in memory of `count` entries or more, which begins as the other one. */

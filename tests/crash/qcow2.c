@@ -6,7 +6,8 @@
  * Each case makes an image, records what a sequence of operations does to its files, and stops the
  * machine at every place of that record (cut.h). What is left must open, have no damage worse than
  * lost space, and hold for every block what was flushed last or something that was written there
- * later; and freeing the lost space must leave a clean image that holds the same.
+ * later, and in each of its snapshots what the disk was when that was made; and freeing the lost
+ * space must leave a clean image that holds the same.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -55,6 +56,8 @@ struct recorder {
     uint64_t cluster, random;
     uint8_t *buffer; /* SIZE_MAXIMUM bytes */
     unsigned judged;
+    unsigned snapshots[CONTENT_STEPS], snapshot_count; /* by the step that made them */
+    bool v2;
 };
 
 static void must(const char *what, int rc, const img_error *err)
@@ -188,25 +191,139 @@ static void amend(struct recorder *r)
         "compat=1.1,refcount_bits=16,lazy_refcounts=off",
         "compat=0.10,refcount_bits=16",
     };
-    bool zstd = strstr(r->shape->options, "zstd");
+    /* Snapshots may have had other sizes, which version 2 does not allow. */
+    bool keep = strstr(r->shape->options, "zstd") || r->snapshot_count > 0;
+    size_t n = (size_t)cut_random(&r->random, IMGI_COUNT(changes) - (keep ? 1 : 0));
     img_options *options = img_options_new();
     img_error err;
 
     if (!options)
         give_up("options", "no memory");
-    must("options",
-         img_options_parse(
-             options, changes[cut_random(&r->random, IMGI_COUNT(changes) - (zstd ? 1 : 0))], &err),
-         &err);
+    must("options", img_options_parse(options, changes[n], &err), &err);
     begin(r);
     must("amend", img_amend(NULL, r->image, options, &err), &err);
     end(r, true);
+    r->v2 = n == IMGI_COUNT(changes) - 1;
     img_options_free(options);
 }
 
+/* -------------------------------------------------------------- snapshots */
+
+/* The name of the snapshot that was made in that step. */
+static void name_snapshot(char name[16], unsigned step)
+{
+    snprintf(name, 16, "s%u", step);
+}
+
+static void create_snapshot(struct recorder *r)
+{
+    img_snapshot snapshot = {.date_sec = 1};
+    char name[16];
+    img_error err;
+    int rc;
+
+    begin(r);
+    name_snapshot(name, r->content.count - 1);
+    snapshot.name = name;
+    rc = img_snapshot_create(r->image, &snapshot, &err);
+    /* Refcounts may be too narrow; nothing has happened then. */
+    if (rc == 0)
+        r->snapshots[r->snapshot_count++] = r->content.count - 1;
+    else if (rc != IMG_E_INVAL)
+        must("create a snapshot", rc, &err);
+    end(r, rc == 0);
+}
+
+static void apply_snapshot(struct recorder *r)
+{
+    unsigned step = r->snapshots[cut_random(&r->random, r->snapshot_count)];
+    char name[16];
+    img_error err;
+    int rc;
+
+    begin(r);
+    name_snapshot(name, step);
+    rc = img_snapshot_apply(r->image, NULL, name, &err);
+    if (rc == 0)
+        content_revert(&r->content, step);
+    else if (rc != IMG_E_INVAL)
+        must("apply a snapshot", rc, &err);
+    end(r, rc == 0);
+}
+
+static void delete_snapshot(struct recorder *r)
+{
+    uint64_t n = cut_random(&r->random, r->snapshot_count);
+    char name[16];
+    img_error err;
+
+    begin(r);
+    name_snapshot(name, r->snapshots[n]);
+    must("delete a snapshot", img_snapshot_delete(r->image, NULL, name, &err), &err);
+    r->snapshots[n] = r->snapshots[--r->snapshot_count];
+    end(r, true);
+}
+
+static void snapshot_operation(struct recorder *r)
+{
+    uint64_t choice = cut_random(&r->random, 4);
+
+    if (choice < 2 || r->snapshot_count == 0)
+        create_snapshot(r);
+    else if (choice < 3)
+        apply_snapshot(r);
+    else
+        delete_snapshot(r);
+}
+
+/* A snapshot that is there is what the disk was after the step that made it. */
+static const char *judge_snapshot(const struct recorder *r, const char *snapshot, char *text,
+                                  size_t size)
+{
+    const img_open_params params = {.format = "qcow2"};
+    struct content then = r->content;
+    unsigned step = (unsigned)strtoul(snapshot + 1, NULL, 10);
+    const char *complaint = NULL;
+    img_image *image;
+    img_error err;
+
+    then.count = step + 1;
+    then.steps[step].durable = true;
+    then.steps[step].end = 0;
+    must("open", img_open(&image, IMAGE, &params, &err), &err);
+    if (img_snapshot_view(image, NULL, snapshot, &err) < 0) {
+        snprintf(text, size, "snapshot %s cannot be read: %s", snapshot, err.message);
+        complaint = text;
+    }
+    if (!complaint)
+        complaint = content_judge(&then, SIZE_MAX, image, text, size);
+    must("close", img_close(image, &err), &err);
+    return complaint;
+}
+
+static const char *judge_snapshots(const struct recorder *r, char *text, size_t size)
+{
+    const img_open_params params = {.format = "qcow2"};
+    const char *complaint = NULL;
+    img_snapshot *list;
+    img_image *image;
+    img_error err;
+    size_t count;
+
+    must("open", img_open(&image, IMAGE, &params, &err), &err);
+    must("list", img_snapshot_list(image, &list, &count, &err), &err);
+    must("close", img_close(image, &err), &err);
+    for (size_t i = 0; !complaint && i < count; i++)
+        complaint = judge_snapshot(r, list[i].name, text, size);
+    img_free(list);
+    return complaint;
+}
+
+/* --------------------------------------------------------------- all of them */
+
 static void one_operation(struct recorder *r)
 {
-    uint64_t choice = cut_random(&r->random, 21);
+    uint64_t choice = cut_random(&r->random, 26);
 
     if (choice < 8)
         write_range(r);
@@ -220,10 +337,12 @@ static void one_operation(struct recorder *r)
         discard_range(r);
     else if (choice < 18)
         flush(r);
-    else if (choice < 20)
+    else if (choice < 20 && !(r->snapshot_count > 0 && r->v2))
         resize(r);
-    else
+    else if (choice < 21)
         amend(r);
+    else
+        snapshot_operation(r);
 }
 
 /* --------------------------------------------------------------- recording */
@@ -291,15 +410,17 @@ static const char *judge(void *opaque, size_t log, char *text, size_t size)
     struct recorder *r = opaque;
     /* The repair of each would take too long. */
     enum judge_how how = r->judged++ % 4 == 0 ? JUDGE_REPAIRED : JUDGE_AS_IT_IS;
+    const char *complaint = judge_file(IMAGE, &r->content, log, how, text, size);
 
-    return judge_file(IMAGE, &r->content, log, how, text, size);
+    return complaint ? complaint : judge_snapshots(r, text, size);
 }
 
 /* ------------------------------------------------------------------- cases */
 
 static void run_case(const struct shape *shape, uint64_t seed, struct cut_result *result)
 {
-    struct recorder r = {.shape = shape, .random = seed * 2 + 1};
+    struct recorder r = {
+        .shape = shape, .random = seed * 2 + 1, .v2 = strstr(shape->options, "compat=0.10")};
     struct cut_plan plan = {
         .disk = &r.disk, .seed = seed, .choices = 6, .judge = judge, .opaque = &r};
     size_t failed = result->failed, states = result->states;
