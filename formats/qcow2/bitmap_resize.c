@@ -26,6 +26,35 @@ int qcow2_bitmaps_before_resize(struct qcow2 *q, uint64_t size, img_error *err)
     return qcow2_bitmaps_mark(q, err);
 }
 
+/* Leave the bitmaps "in use", which they are on disk. */
+static void distrust(struct qcow2 *q)
+{
+    for (size_t i = 0; i < q->bitmaps.count; i++) {
+        q->bitmaps.bitmaps[i].flags |= QCOW2_BITMAP_IN_USE;
+        q->bitmaps.bitmaps[i].marked = false;
+    }
+    qcow2_bitmaps_update(q);
+}
+
+void qcow2_bitmaps_not_resized(struct qcow2 *q, uint64_t size)
+{
+    uint64_t old = q->node->size;
+    uint8_t bytes[8];
+    int rc;
+
+    if (q->bitmaps.count == 0)
+        return;
+    /* The header may say the new size all the same: it was written, and the flush failed. */
+    rc = imgi_io_read(q->node->file, bytes, sizeof(bytes), QCOW2_AT_SIZE, NULL);
+    if (rc == 0 && imgi_get_be64(bytes) != old)
+        rc = IMG_E_IO;
+    /* What was to be cut off may be gone. */
+    if (rc == 0 && size < old && q->node->tracked)
+        rc = qcow2_track(q->node, size, old - size, NULL);
+    if (rc < 0)
+        distrust(q);
+}
+
 /* A table that the directory does not name any more, or not yet. */
 struct place {
     uint64_t offset, bytes;
@@ -96,11 +125,7 @@ int qcow2_bitmaps_resize(struct qcow2 *q, uint64_t old_size, img_error *err)
     if (rc == 0)
         rc = move_tables(q, old, err);
     free(old);
-    /* Bits that do not match their disk stay "in use", which they are on disk. */
-    for (size_t i = 0; rc < 0 && i < q->bitmaps.count; i++) {
-        q->bitmaps.bitmaps[i].flags |= QCOW2_BITMAP_IN_USE;
-        q->bitmaps.bitmaps[i].marked = false;
-    }
-    qcow2_bitmaps_update(q);
+    if (rc < 0)
+        distrust(q);
     return rc;
 }

@@ -475,6 +475,8 @@ int qcow2_bitmaps_finish(struct qcow2 *q, img_error *err);
  */
 int qcow2_bitmaps_before_resize(struct qcow2 *q, uint64_t size, img_error *err);
 int qcow2_bitmaps_resize(struct qcow2 *q, uint64_t old_size, img_error *err);
+/* It was to become size, and that failed. */
+void qcow2_bitmaps_not_resized(struct qcow2 *q, uint64_t size);
 /* Any way in which the guest's bytes are about to change (driver.h). */
 int qcow2_track(struct imgi_node *node, uint64_t offset, uint64_t length, img_error *err);
 extern const struct imgi_bitmap_ops qcow2_bitmap_ops;

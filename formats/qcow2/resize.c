@@ -191,12 +191,12 @@ int qcow2_resize(struct imgi_node *node, uint64_t size, enum img_preallocation m
 
     if (rc == 0)
         rc = qcow2_bitmaps_before_resize(q, size, err);
-    /* What is cut off stays if a shrink fails half-way, and has changed then. */
-    if (rc == 0 && size < old && node->tracked)
-        rc = qcow2_track(node, size, old - size, err);
-    if (rc == 0)
-        rc = size < old ? shrink(q, size, err) : grow(q, size, mode, err);
-    if (rc == 0)
+    if (rc < 0)
+        return rc;
+    rc = size < old ? shrink(q, size, err) : grow(q, size, mode, err);
+    if (rc < 0)
+        qcow2_bitmaps_not_resized(q, size);
+    else
         rc = qcow2_bitmaps_resize(q, old, err);
     return rc;
 }
