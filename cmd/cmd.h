@@ -196,7 +196,8 @@ struct open_args {
     const char *format;     /* NULL: probe */
     const char *cache_name; /* from -t or -T, NULL: cache stays as it is; see open_settle */
     enum img_cache cache;
-    unsigned flags; /* enum img_open_flags */
+    unsigned flags;                      /* enum img_open_flags */
+    const enum img_cache *backing_cache; /* NULL: as cache */
     bool image_opts;
     bool found; /* the name was not typed: it stands in an image */
 };

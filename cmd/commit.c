@@ -15,6 +15,7 @@ static const struct cmd_option options[] = {
     OPTIONS_OPEN,
     {'b', "base", "FILE", "the image of the chain to write into (default: the backing image)"},
     {'d', "keep", NULL, "do not empty the image afterwards; -b implies it"},
+    {'d', "drop", NULL, NULL},
     {'r', "rate-limit", "RATE", "write no more than so many bytes a second"},
     {'t', "cache", "MODE", "how to read and write (default: writeback)"},
     OPTION_PROGRESS,

@@ -41,6 +41,7 @@ static const struct cmd_option options[] = {
      "with --bitmaps: leave out those that are inconsistent"},
     {OPT_SALVAGE, "salvage", NULL, "put zeros for what cannot be read, and say how much that was"},
     OPTION_IMAGE_OPTS,
+    {OPT_IMAGE_OPTS, "source-image-opts", NULL, NULL},
     {OPT_TARGET_IMAGE_OPTS, "target-image-opts", NULL, "with -n: TARGET is a list of options"},
     OPTION_OBJECT,
     OPTION_SHARE,

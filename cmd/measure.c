@@ -18,6 +18,7 @@ static const struct cmd_option options[] = {
     {'O', "target-format", "FMT", "format of the image to be made (default: raw)"},
     {'O', "output-format", "FMT", NULL},
     {'o', "target-options", "LIST", "its create options, name=value,..."},
+    {'o', "options", "LIST", NULL},
     {'s', "size", "SIZE", "measure an empty disk of that size instead of FILE"},
     {'l', "snapshot", "SNAPSHOT",
      "measure the disk as it was at an internal snapshot: its id or name"},

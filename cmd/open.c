@@ -39,6 +39,7 @@ img_open_params open_params(const struct cli *cli, const struct open_args *args)
         .format = args->format,
         .flags = args->flags | flags,
         .cache = args->cache,
+        .backing_cache = args->backing_cache,
         .secrets = cli->secrets,
     };
 }

@@ -21,7 +21,8 @@ static const struct cmd_option options[] = {
     {'u', "backing-unsafe", NULL, "change the name only, whatever the disk reads as afterwards"},
     {'c', "compress", NULL, "store compressed what is copied into the image"},
     {'t', "cache", "MODE", "how to read and write (default: writeback)"},
-    {'T', "source-cache", "MODE", "accepted: backing images are read in the way -t says"},
+    {'T', "backing-cache", "MODE", "how to read the old and the new backing image"},
+    {'T', "source-cache", "MODE", NULL},
     OPTION_SHARE,
     OPTION_PROGRESS,
     OPTION_QUIET,
@@ -74,6 +75,7 @@ static bool parse(struct cli *cli, struct args *args, int argc, char **argv)
         return cli_fail_usage(cli, "Must specify backing file (-b) or use unsafe mode (-u)");
     args->filename = argv[first];
     args->open.flags |= IMG_OPEN_WRITE | (unsafe ? (unsigned)IMG_OPEN_NO_BACKING : 0);
+    args->open.backing_cache = &args->source.cache;
     return open_settle(cli, "", &args->open) && open_settle(cli, "source ", &args->source);
 }
 

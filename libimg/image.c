@@ -21,6 +21,7 @@ img_image *imgi_image_new(const img_open_params *params, img_error *err)
     pthread_mutex_init(&image->scratch_lock, NULL);
     image->policy = params && params->policy ? *params->policy : *imgi_policy_default();
     image->cache = params ? params->cache : IMG_CACHE_WRITEBACK;
+    image->backing_cache = params && params->backing_cache ? *params->backing_cache : image->cache;
     image->secrets = params ? params->secrets : NULL;
     return image;
 }
@@ -71,6 +72,7 @@ struct imgi_open imgi_image_how(const img_image *image, const img_open_params *p
         .format = params ? params->format : NULL,
         .flags = params ? params->flags : 0,
         .cache = image->cache,
+        .backing_cache = image->backing_cache,
         .options = params ? params->options : NULL,
         .policy = &image->policy,
         .secrets = image->secrets,

@@ -65,7 +65,7 @@ void imgi_ranges_release(struct imgi_ranges *ranges, struct imgi_range *range);
 struct imgi_open {
     const char *format; /* NULL: probe */
     unsigned flags;     /* enum img_open_flags */
-    enum img_cache cache;
+    enum img_cache cache, backing_cache;
     const img_options *options;
     const struct img_policy *policy; /* never NULL */
     const img_secrets *secrets;      /* NULL: none */
@@ -239,10 +239,10 @@ int imgi_chain_map(struct imgi_node *top, uint64_t offset, uint64_t length,
 
 struct img_image {
     struct imgi_node *top;
-    bool created; /* by img_create: to be published */
-    enum img_cache cache;
-    struct img_policy policy;   /* a copy: the caller's may go */
-    const img_secrets *secrets; /* the caller's, who keeps them; NULL: none */
+    bool created;                        /* by img_create: to be published */
+    enum img_cache cache, backing_cache; /* of the top, and of all below */
+    struct img_policy policy;            /* a copy: the caller's may go */
+    const img_secrets *secrets;          /* the caller's, who keeps them; NULL: none */
     pthread_mutex_t scratch_lock;
     struct imgi_scratch *scratch; /* not in use by any thread */
 };

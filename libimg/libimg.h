@@ -224,10 +224,11 @@ typedef struct img_open_params {
     const char *format; /* NULL: probe */
     unsigned flags;     /* enum img_open_flags */
     enum img_cache cache;
-    const img_options *options; /* NULL: none */
-    const img_policy *policy;   /* NULL: the default */
-    const img_secrets *secrets; /* for every image of the chain; NULL: none. Not copied */
-    void *reserved[3];          /* NULL */
+    const img_options *options;          /* NULL: none */
+    const img_policy *policy;            /* NULL: the default */
+    const img_secrets *secrets;          /* for every image of the chain; NULL: none. Not copied */
+    const enum img_cache *backing_cache; /* of the images below; NULL: as cache. Copied */
+    void *reserved[2];                   /* NULL */
 } img_open_params;
 
 /*

@@ -27,7 +27,8 @@ static struct imgi_open below_how(const img_image *image, const char *format, bo
     return (struct imgi_open){
         .format = format,
         .flags = (image->top->flags & ~never) | (writable ? (unsigned)IMG_OPEN_WRITE : 0),
-        .cache = image->cache,
+        .cache = image->backing_cache,
+        .backing_cache = image->backing_cache,
         .policy = &image->policy,
         .secrets = image->secrets,
     };

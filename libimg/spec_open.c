@@ -288,7 +288,11 @@ static int tune_flags(struct imgi_open *how, const struct layer *layer, const st
 {
     const struct tuning *image = &layer->tuning, *file = &target->tuning;
 
+    bool inherited = how->backing_cache == how->cache;
+
     how->cache = tune_cache(how->cache, image, file);
+    if (inherited)
+        how->backing_cache = how->cache;
     if (image->read_only == 1)
         how->flags &= ~(unsigned)IMG_OPEN_WRITE;
     if ((how->flags & IMG_OPEN_WRITE) && file->read_only == 1)
@@ -378,6 +382,7 @@ static int open_backing(struct imgi_node *node, const struct layer *layer,
     }
     below.flags &= ~(unsigned)(IMG_OPEN_WRITE | IMG_OPEN_CHECK);
     below.options = NULL;
+    below.cache = how->backing_cache;
     below.format = node->backing_format; /* unless the user names another */
     rc = imgi_spec_open(&node->backing, layer->backing, &below, err);
     if (rc < 0) {

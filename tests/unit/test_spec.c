@@ -259,6 +259,35 @@ static void test_locking(void **state)
     img_close(first, NULL);
 }
 
+/* What is below has the cache mode of the top, unless it is given another. */
+static void test_backing_cache(void **state)
+{
+    enum img_cache none = IMG_CACHE_NONE;
+    img_open_params params = {.backing_cache = &none};
+    img_options *options = img_options_new();
+    img_image *image = NULL;
+
+    (void)state;
+    img_options_set(options, "backing_file", "disk", NULL);
+    img_options_set(options, "backing_fmt", "raw", NULL);
+    assert_int_equal(img_create(&image, "over", "qcow2", 0, options, NULL, NULL), 0);
+    assert_int_equal(img_close(image, NULL), 0);
+    img_options_free(options);
+    image = open_options("driver=qcow2,file.filename=over", 0);
+    assert_int_equal(image->top->backing->file->flags & IMGI_IO_DIRECT, 0);
+    img_close(image, NULL);
+    if (img_open(&image, "over", &params, NULL) == 0) { /* a filesystem may lack O_DIRECT */
+        assert_int_equal(image->top->file->flags & IMGI_IO_DIRECT, 0);
+        assert_int_not_equal(image->top->backing->file->flags & IMGI_IO_DIRECT, 0);
+        img_close(image, NULL);
+        image = open_options("driver=qcow2,file.filename=over,cache.direct=on", 0);
+        assert_int_not_equal(image->top->file->flags & IMGI_IO_DIRECT, 0);
+        assert_int_not_equal(image->top->backing->file->flags & IMGI_IO_DIRECT, 0);
+        img_close(image, NULL);
+    }
+    unlink("over");
+}
+
 /* No name in a description is one that an image could have chosen, yet none may be unknown. */
 static void test_unknown(void **state)
 {
@@ -279,10 +308,11 @@ static void test_unknown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_flat),    cmocka_unit_test(test_plain),
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_window),  cmocka_unit_test(test_read_only),
-        cmocka_unit_test(test_locking), cmocka_unit_test(test_unknown),
+        cmocka_unit_test(test_flat),          cmocka_unit_test(test_plain),
+        cmocka_unit_test(test_refused),       cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_window),        cmocka_unit_test(test_read_only),
+        cmocka_unit_test(test_backing_cache), cmocka_unit_test(test_locking),
+        cmocka_unit_test(test_unknown),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
