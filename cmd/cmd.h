@@ -36,6 +36,7 @@ enum cmd_key {
     OPT_IMAGE_OPTS,
     OPT_TARGET_IMAGE_OPTS,
     OPT_OBJECT,
+    OPT_LIMITS,
     OPT_ADD,
     OPT_REMOVE,
     OPT_CLEAR,

@@ -13,12 +13,13 @@
 struct args {
     struct open_args open;
     const char *filename;
-    bool chain, formats;
+    bool chain, formats, limits;
 };
 
 static const struct cmd_option options[] = {
     OPTIONS_OPEN,
     {OPT_BACKING_CHAIN, "backing-chain", NULL, "tell of every image of the backing chain"},
+    {OPT_LIMITS, "limits", NULL, "tell what requests to the disk are aligned to"},
     {'t', "cache", "MODE", "how to read (default: writeback); the modes are in the manual"},
     OPTION_SHARE,
     {OPT_FORMATS, "formats", NULL, "list the names of the formats, and nothing else"},
@@ -34,6 +35,9 @@ static bool take_option(struct cli *cli, void *opaque, int key, const char *valu
     switch (key) {
     case OPT_BACKING_CHAIN:
         args->chain = true;
+        break;
+    case OPT_LIMITS:
+        args->limits = true;
         break;
     case OPT_FORMATS:
         args->formats = true;
@@ -65,6 +69,22 @@ static void list_formats(void)
         puts(name);
 }
 
+/*
+ * Requests need no alignment; a discard does something for whole clusters, and zeros take no space
+ * where they fill a cluster, or with extended L2 entries a 32nd of one.
+ */
+static bool add_limits(struct cli *cli, const img_image *image, json_t *info)
+{
+    const json_t *data = json_object_get(json_object_get(info, "format-specific"), "data");
+    bool subclusters = json_is_true(json_object_get(data, "extended-l2"));
+    uint32_t cluster = img_cluster_size(image) ? img_cluster_size(image) : 1;
+    json_t *limits = json_pack("{s:i, s:I, s:I}", "request-alignment", 1, "discard-alignment",
+                               (json_int_t)cluster, "write-zeroes-alignment",
+                               (json_int_t)(subclusters ? cluster / 32 : cluster));
+
+    return (limits && json_object_set_new(info, "limits", limits) == 0) || cli_fail_nomem(cli);
+}
+
 /* Where a chain goes on below an image. Both malloc'd; name NULL: nowhere. */
 struct link {
     char *name, *format;
@@ -92,7 +112,7 @@ static bool link_below(struct cli *cli, img_image *image, struct link *link)
 }
 
 /* Describe the one image of that name, and say what lies below it. */
-static json_t *look(struct cli *cli, const char *name, const struct open_args *open,
+static json_t *look(struct cli *cli, const char *name, const struct open_args *open, bool limits,
                     struct link *below)
 {
     struct open_args alone = *open;
@@ -103,7 +123,7 @@ static json_t *look(struct cli *cli, const char *name, const struct open_args *o
     if (!open_image(cli, &image, name, &alone))
         return NULL;
     info = output_describe(cli, image);
-    if (info && !link_below(cli, image, below)) {
+    if (info && ((limits && !add_limits(cli, image, info)) || !link_below(cli, image, below))) {
         json_decref(info);
         info = NULL;
     }
@@ -134,7 +154,7 @@ static bool follow(struct cli *cli, const struct args *args, json_t *list, struc
         open.found = true;
         open.image_opts = false;
     }
-    info = look(cli, link->name, &open, &below);
+    info = look(cli, link->name, &open, args->limits, &below);
     link_free(link);
     *link = below;
     return info && (json_array_append_new(list, info) == 0 || cli_fail_nomem(cli));

@@ -55,8 +55,31 @@ static int run_global(struct cli *cli, const char *option)
     return cli->status;
 }
 
+/*
+ * The number of words in front of the command that ask for traces, which there are none of: "-T X",
+ * "-TX", "--trace X", "--trace=X".
+ */
+static int trace_words(int argc, char **argv)
+{
+    int n = 1;
+
+    while (n < argc && (strncmp(argv[n], "-T", 2) == 0 || strcmp(argv[n], "--trace") == 0 ||
+                        strncmp(argv[n], "--trace=", 8) == 0)) {
+        bool alone = strcmp(argv[n], "-T") == 0 || strcmp(argv[n], "--trace") == 0;
+
+        if (alone && n + 1 == argc)
+            break;
+        n += alone ? 2 : 1;
+    }
+    return n - 1;
+}
+
 static int run(struct cli *cli, int argc, char **argv)
 {
+    int traces = trace_words(argc, argv);
+
+    argc -= traces;
+    argv += traces;
     if (argc < 2) {
         cli_fail_usage(cli, "Not enough arguments");
         return cli->status;

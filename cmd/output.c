@@ -295,4 +295,8 @@ void output_info(const json_t *info)
         printf("Format specific information:\n");
         print_tree(1, specific);
     }
+    if (json_object_get(info, "limits")) {
+        printf("Block limits:\n");
+        print_tree(1, json_object_get(info, "limits"));
+    }
 }

@@ -4,5 +4,6 @@ cli_tests += tests/cli/cmd-errors.sh
 cli_tests += tests/cli/cmd-help.sh
 cli_tests += tests/cli/cmd-info.sh
 cli_tests += tests/cli/cmd-interrupt.sh
+cli_tests += tests/cli/cmd-later.sh
 cli_tests += tests/cli/cmd-manpage.sh
 cli_tests += tests/cli/cmd-progress.sh
