@@ -152,11 +152,11 @@ static int mend_anew(struct qcow2_checking *c, img_error *err)
     int rc;
 
     if (c->repair != IMGI_REPAIR_ALL) {
-        qcow2_found(c, IMGI_FINDING_REPAIRED, "ERROR need to rebuild refcount structures");
+        imgi_found(c->checker, IMGI_FINDING_REPAIRED, "ERROR need to rebuild refcount structures");
         return imgi_fail(err, IMG_E_CORRUPT,
                          "the refcount structures are damaged, which only -r all repairs");
     }
-    qcow2_found(c, IMGI_FINDING_REPAIRED, "Rebuilding refcount structure");
+    imgi_found(c->checker, IMGI_FINDING_REPAIRED, "Rebuilding refcount structure");
     c->mended = true;
     rc = qcow2_check_rebuild(c, err);
     if (rc < 0)
@@ -195,6 +195,8 @@ static int pass(struct qcow2_checking *c, img_error *err)
         rc = mend(c, err);
     if (rc == 0)
         rc = qcow2_check_copied(c, err);
+    if (rc == 0)
+        rc = qcow2_check_mend_snapshots(c, err);
     finish(c);
     return rc;
 }
@@ -232,6 +234,9 @@ int qcow2_check(struct imgi_node *node, struct imgi_checker *checker, img_error 
     img_check_result *result = checker->result;
     int rc = qcow2_flush(node, err);
 
+    /* Refcounts that are to be written late, too: what is on disk is mended. */
+    if (rc == 0 && node->writable)
+        rc = qcow2_refcounts_out(c.q, err);
     result->total_clusters = qcow2_clusters(c.q, c.q->header.size);
     if (rc == 0)
         rc = pass(&c, err);

@@ -9,6 +9,7 @@
  *   check_compare.c  compares them with the image's refcounts, and mends these in place
  *   rebuild.c        makes new refcount structures where that cannot be done
  *   check_copied.c   compares COPIED flags with refcounts, and mends them
+ *   check_snapshots.c  checks the snapshot table, and writes it anew
  */
 #ifndef QCOW2_CHECK_H
 #define QCOW2_CHECK_H
@@ -75,6 +76,7 @@ struct qcow2_checking {
     bool rebuild;         /* the refcounts cannot be mended where they are */
     bool incomplete;      /* something could not be read: nobody knows what may be freed */
     img_error unread;     /* why a refcount block could not be read */
+    bool new_snapshots;   /* the snapshot table is to be written anew */
     bool mended;
     uint64_t reftable_counted;   /* bytes of the refcount table that were counted */
     uint64_t refcount_faults;    /* corruptions that are those of refcounts and their blocks */
@@ -165,6 +167,13 @@ int qcow2_check_mend(struct qcow2_checking *c, bool rebuilt, img_error *err);
 
 /* rebuild.c: new refcount structures from the counts; the old ones are leaks afterwards. */
 int qcow2_check_rebuild(struct qcow2_checking *c, img_error *err);
+
+/* check_snapshots.c */
+
+/* Load the snapshot table, check and count it. */
+int qcow2_check_count_snapshots(struct qcow2_checking *c, img_error *err);
+/* Last of all: write it anew if that was found to be necessary. */
+int qcow2_check_mend_snapshots(struct qcow2_checking *c, img_error *err);
 
 /* check_copied.c */
 int qcow2_check_copied(struct qcow2_checking *c, img_error *err);

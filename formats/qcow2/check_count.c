@@ -10,9 +10,6 @@
 
 #include "check.h"
 
-/* Extra data that version 3 demands of a snapshot: the sizes of VM state and disk. */
-#define SNAPSHOT_EXTRA_MIN 16
-
 int qcow2_count_bytes(struct qcow2_checking *c, uint64_t offset, uint64_t bytes, uint64_t number,
                       img_error *err)
 {
@@ -45,24 +42,6 @@ int qcow2_count_table(struct qcow2_checking *c, uint64_t offset, uint64_t bytes,
                     "ERROR: the file ends inside a table: offset 0x%" PRIx64 " size 0x%" PRIx64,
                     offset, bytes);
     return rc;
-}
-
-static int count_snapshot_table(struct qcow2_checking *c, img_error *err)
-{
-    const struct qcow2_header *header = &c->q->header;
-    int rc;
-
-    if (header->snapshots == 0)
-        return 0;
-    rc = qcow2_snapshots_load(c->q, &c->snapshots, err);
-    if (rc < 0)
-        return rc;
-    for (size_t i = 0; header->version >= 3 && i < c->snapshots.count; i++) {
-        if (c->snapshots.list[i].extra_length < SNAPSHOT_EXTRA_MIN)
-            qcow2_found(c, IMGI_FINDING_CORRUPTION, "ERROR snapshot table entry %zu is incomplete",
-                        i);
-    }
-    return qcow2_count_bytes(c, header->snapshots_offset, c->snapshots.bytes, 1, err);
 }
 
 static int count_crypto(struct qcow2_checking *c, img_error *err)
@@ -218,7 +197,7 @@ static int count_metadata(struct qcow2_checking *c, img_error *err)
     int rc = qcow2_count_bytes(c, 0, c->q->cluster_size, 1, err);
 
     if (rc == 0)
-        rc = count_snapshot_table(c, err);
+        rc = qcow2_check_count_snapshots(c, err);
     if (rc == 0)
         rc = qcow2_check_l1_tables(c, err);
     if (rc == 0)

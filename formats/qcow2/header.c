@@ -71,9 +71,6 @@ static int check_tables(const struct qcow2_header *header, img_error *err)
         rc = check_table("Reference count table", header->reftable_offset,
                          (uint64_t)header->reftable_clusters * cluster_size,
                          QCOW2_REFTABLE_BYTES_MAX, cluster_size, err);
-    if (rc == 0 && header->snapshots > QCOW2_SNAPSHOTS_MAX)
-        rc = imgi_fail(err, IMG_E_LIMIT, "Snapshot table too large: %" PRIu32 " snapshots",
-                       header->snapshots);
     if (rc == 0 && header->snapshots > 0)
         rc = check_table("Snapshot table", header->snapshots_offset,
                          (uint64_t)header->snapshots * QCOW2_SNAP_FIXED,

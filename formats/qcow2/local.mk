@@ -15,6 +15,7 @@ libimgall_la_SOURCES += \
 	formats/qcow2/check_compare.c \
 	formats/qcow2/check_copied.c \
 	formats/qcow2/check_count.c \
+	formats/qcow2/check_snapshots.c \
 	formats/qcow2/check_walk.c \
 	formats/qcow2/compressed.c \
 	formats/qcow2/counts.c \

@@ -133,6 +133,9 @@ static int check_state(const struct imgi_node *node, const struct qcow2_header *
 
     if (header->reftable_clusters == 0 && !check)
         return imgi_fail(err, IMG_E_CORRUPT, "Image does not contain a reference count table");
+    if (header->snapshots > QCOW2_SNAPSHOTS_MAX && !check)
+        return imgi_fail(err, IMG_E_LIMIT, "Snapshot table too large: %" PRIu32 " snapshots",
+                         header->snapshots);
     if (!node->writable)
         return 0;
     if (header->incompatible & QCOW2_INCOMPAT_CORRUPT && !check)
