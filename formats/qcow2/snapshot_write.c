@@ -228,8 +228,12 @@ static void disown_old(struct qcow2_change *change)
             disown(q, q->l1.entries[i] & QCOW2_OFFSET_MASK, q->cluster_size);
     }
     for (uint64_t i = 0; i < change->blocks && i < q->reftable.count; i++) {
-        if (change->new_block[i] != 0 && q->reftable.entries[i] != 0)
-            disown(q, q->reftable.entries[i], q->cluster_size);
+        if (change->new_block[i] == 0 || q->reftable.entries[i] == 0)
+            continue;
+        disown(q, q->reftable.entries[i], q->cluster_size);
+        /* It may be dirty where refcounts are written late, and its cluster is somebody else's now.
+         */
+        imgi_cache_forget(q->refcount_cache, q->reftable.entries[i]);
     }
 }
 

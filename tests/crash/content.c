@@ -70,6 +70,11 @@ void content_end(struct content *content, size_t log, bool durable)
     last(content)->durable = durable;
 }
 
+void content_undo(struct content *content)
+{
+    free(content->steps[--content->count].sets);
+}
+
 unsigned content_write(struct content *content)
 {
     if (++content->writes == CONTENT_STEPS)
@@ -122,8 +127,7 @@ void content_fill(void *buffer, uint64_t offset, size_t length, unsigned n)
         put_word(bytes + i, (offset + i) / CONTENT_BLOCK, n);
 }
 
-/* The write that a block is of; CONTENT_STEPS when it is none of this block's. */
-static unsigned write_of(const uint8_t *block, uint64_t index)
+unsigned content_write_of(const uint8_t *block, uint64_t offset)
 {
     uint64_t n;
     uint8_t word[WORD];
@@ -131,7 +135,7 @@ static unsigned write_of(const uint8_t *block, uint64_t index)
     memcpy(&n, block, sizeof(n));
     if (n >= CONTENT_STEPS)
         return CONTENT_STEPS;
-    put_word(word, index, (unsigned)n);
+    put_word(word, offset / CONTENT_BLOCK, (unsigned)n);
     for (size_t i = 0; i < CONTENT_BLOCK; i += WORD)
         if (memcmp(block + i, word, WORD) != 0)
             return CONTENT_STEPS;
@@ -153,7 +157,7 @@ static const char *judge_blocks(const struct content *content, unsigned from, un
                                 const uint8_t *bytes, uint64_t count, char *text, size_t size)
 {
     for (uint64_t i = 0; i < count; i++) {
-        unsigned n = write_of(bytes + i * CONTENT_BLOCK, i);
+        unsigned n = content_write_of(bytes + i * CONTENT_BLOCK, i * CONTENT_BLOCK);
         uint64_t set = 0;
 
         for (unsigned step = from; step <= to; step++)
@@ -169,16 +173,15 @@ static const char *judge_blocks(const struct content *content, unsigned from, un
     return NULL;
 }
 
-const char *content_judge(const struct content *content, size_t log, img_image *image, char *text,
-                          size_t size)
+/* The image is what it was after one of the steps, or any part of it is. */
+static const char *judge_steps(const struct content *content, unsigned from, unsigned to,
+                               img_image *image, char *text, size_t size)
 {
     const char *complaint = NULL;
-    unsigned from, to;
     bool known = false;
     uint8_t *bytes;
     img_error err;
 
-    allowed_steps(content, log, &from, &to);
     for (unsigned step = from; step <= to; step++)
         known |= content->steps[step].size == img_size(image);
     if (!known) {
@@ -197,4 +200,19 @@ const char *content_judge(const struct content *content, size_t log, img_image *
     }
     free(bytes);
     return complaint;
+}
+
+const char *content_judge_step(const struct content *content, unsigned step, img_image *image,
+                               char *text, size_t size)
+{
+    return judge_steps(content, step, step, image, text, size);
+}
+
+const char *content_judge(const struct content *content, size_t log, img_image *image, char *text,
+                          size_t size)
+{
+    unsigned from, to;
+
+    allowed_steps(content, log, &from, &to);
+    return judge_steps(content, from, to, image, text, size);
 }

@@ -38,6 +38,8 @@ void content_copy(struct content *content, const struct content *from);
 /* A new step, a copy of the last, at this place of the log; content_end ends it. */
 void content_begin(struct content *content, size_t log);
 void content_end(struct content *content, size_t log, bool durable);
+/* The last step was refused: nothing has changed. */
+void content_undo(struct content *content);
 /* The number for a new write. */
 unsigned content_write(struct content *content);
 
@@ -53,6 +55,13 @@ void content_revert(struct content *content, unsigned step);
 
 /* Blocks of write n, as they stand on the disk from offset on. */
 void content_fill(void *buffer, uint64_t offset, size_t length, unsigned n);
+
+/* The write that a block of the disk is of; CONTENT_STEPS when it is none of this block's. */
+unsigned content_write_of(const uint8_t *block, uint64_t offset);
+
+/* NULL when the image is as it was after that step; or what is wrong, in text. */
+const char *content_judge_step(const struct content *content, unsigned step, img_image *image,
+                               char *text, size_t size);
 
 /*
  * NULL when the image is what a log that ends before entry `log` allows; or what is wrong, in text.

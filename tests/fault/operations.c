@@ -40,13 +40,16 @@ static const struct trap traps[] = {
     {IMGI_FAULT_ANY, EIO, true, false, IMG_E_IO, "the disk goes away"},
 };
 
+/* What the image is like: it stands on BASE, or it has a snapshot. */
+enum kind { PLAIN, OVERLAY, KEPT };
+
 /* What is done to an open image. Returns its code. */
 typedef int run_fn(img_image *image, struct content *content, img_error *err);
 
 struct operation {
     const char *name;
     run_fn *run;
-    bool overlay;                  /* the image stands on BASE */
+    enum kind kind;
     bool mute;                     /* may do without what failed, and say nothing */
     unsigned flags;                /* to open with, besides IMG_OPEN_WRITE */
     void (*spoil)(uint8_t *bytes); /* damage to be repaired */
@@ -178,6 +181,74 @@ static int bitmap_merge(img_image *image, struct content *content, img_error *er
     return rc < 0 ? rc : img_bitmap_merge(image, "second", NULL, "first", err);
 }
 
+static int snapshot_create(img_image *image, struct content *content, img_error *err)
+{
+    img_snapshot snapshot = {.name = "new", .icount = UINT64_MAX};
+
+    (void)content;
+    return img_snapshot_create(image, &snapshot, err);
+}
+
+/* The snapshot was made when the disk was as in the first step. */
+static int snapshot_apply(img_image *image, struct content *content, img_error *err)
+{
+    int rc = put(image, content, 3072, 200 << 10, err);
+
+    if (rc == 0)
+        rc = img_flush(image, err);
+    if (rc < 0)
+        return rc;
+    content_end(content, 0, true);
+    content_begin(content, 0);
+    content_revert(content, 0);
+    return img_snapshot_apply(image, NULL, "old", err);
+}
+
+static int snapshot_delete(img_image *image, struct content *content, img_error *err)
+{
+    int rc = put(image, content, 3072, 200 << 10, err);
+
+    return rc < 0 ? rc : img_snapshot_delete(image, NULL, "old", err);
+}
+
+static int write_shared(img_image *image, struct content *content, img_error *err)
+{
+    return put(image, content, 3072, 20 << 10, err);
+}
+
+static int amend(img_image *image, const char *change, img_error *err)
+{
+    img_options *options = img_options_new();
+    int rc;
+
+    if (!options)
+        give_up("options", "no memory");
+    rc = img_options_parse(options, change, err);
+    if (rc == 0)
+        rc = img_amend(NULL, image, options, err);
+    img_options_free(options);
+    return rc;
+}
+
+static int amend_version(img_image *image, struct content *content, img_error *err)
+{
+    (void)content;
+    return amend(image, "compat=0.10", err);
+}
+
+static int amend_refcounts(img_image *image, struct content *content, img_error *err)
+{
+    (void)content;
+    return amend(image, "refcount_bits=64", err);
+}
+
+static int amend_lazy(img_image *image, struct content *content, img_error *err)
+{
+    int rc = amend(image, "lazy_refcounts=on", err);
+
+    return rc < 0 ? rc : put(image, content, 600 << 10, 50 << 10, err);
+}
+
 static int repair(img_image *image, struct content *content, img_error *err)
 {
     img_check_result result = {0};
@@ -207,27 +278,35 @@ static void spoil_counts(uint8_t *bytes)
 }
 
 static const struct operation operations[] = {
-    {"write", write_new, false, false, 0, NULL},
-    {"write in place", write_in_place, false, false, 0, NULL},
-    {"compressed write", write_packed, false, false, 0, NULL},
-    {"zero", zero, false, false, 0, NULL},
-    {"zero with unmap", zero_unmap, false, false, 0, NULL},
-    {"discard", discard, false, false, 0, NULL},
-    {"grow", grow, false, false, 0, NULL},
-    {"grow with metadata", grow_mapped, false, false, 0, NULL},
-    {"grow with zeros", grow_full, false, false, 0, NULL},
-    {"shrink", shrink, false, false, 0, NULL},
-    {"write to an overlay", write_new, true, false, 0, NULL},
-    {"zero in an overlay", zero, true, false, 0, NULL},
-    {"grow an overlay", grow, true, false, 0, NULL},
-    {"commit", commit, true, false, 0, NULL},
-    {"rebase", rebase, true, false, 0, NULL},
-    {"rebase to nothing", rebase_to_none, true, false, 0, NULL},
-    {"bitmap --add", bitmap_add, false, false, 0, NULL},
-    {"bitmap --remove", bitmap_remove, false, false, 0, NULL},
-    {"bitmap --clear", bitmap_clear, false, false, 0, NULL},
-    {"bitmap --merge", bitmap_merge, false, false, 0, NULL},
-    {"check -r all", repair, false, false, IMG_OPEN_CHECK, spoil_counts},
+    {"write", write_new, PLAIN, false, 0, NULL},
+    {"write in place", write_in_place, PLAIN, false, 0, NULL},
+    {"compressed write", write_packed, PLAIN, false, 0, NULL},
+    {"zero", zero, PLAIN, false, 0, NULL},
+    {"zero with unmap", zero_unmap, PLAIN, false, 0, NULL},
+    {"discard", discard, PLAIN, false, 0, NULL},
+    {"grow", grow, PLAIN, false, 0, NULL},
+    {"grow with metadata", grow_mapped, PLAIN, false, 0, NULL},
+    {"grow with zeros", grow_full, PLAIN, false, 0, NULL},
+    {"shrink", shrink, PLAIN, false, 0, NULL},
+    {"write to an overlay", write_new, OVERLAY, false, 0, NULL},
+    {"zero in an overlay", zero, OVERLAY, false, 0, NULL},
+    {"grow an overlay", grow, OVERLAY, false, 0, NULL},
+    {"commit", commit, OVERLAY, false, 0, NULL},
+    {"rebase", rebase, OVERLAY, false, 0, NULL},
+    {"rebase to nothing", rebase_to_none, OVERLAY, false, 0, NULL},
+    {"bitmap --add", bitmap_add, PLAIN, false, 0, NULL},
+    {"bitmap --remove", bitmap_remove, PLAIN, false, 0, NULL},
+    {"bitmap --clear", bitmap_clear, PLAIN, false, 0, NULL},
+    {"bitmap --merge", bitmap_merge, PLAIN, false, 0, NULL},
+    {"snapshot -c", snapshot_create, PLAIN, false, 0, NULL},
+    {"snapshot -c, the second", snapshot_create, KEPT, false, 0, NULL},
+    {"snapshot -a", snapshot_apply, KEPT, false, 0, NULL},
+    {"snapshot -d", snapshot_delete, KEPT, false, 0, NULL},
+    {"write to shared clusters", write_shared, KEPT, false, 0, NULL},
+    {"amend to version 2", amend_version, KEPT, false, 0, NULL},
+    {"amend refcount_bits", amend_refcounts, KEPT, false, 0, NULL},
+    {"amend lazy_refcounts", amend_lazy, PLAIN, false, 0, NULL},
+    {"check -r all", repair, PLAIN, false, IMG_OPEN_CHECK, spoil_counts},
 };
 
 /* --------------------------------------------------------- before an attempt */
@@ -256,7 +335,7 @@ static img_image *create(const char *name, uint64_t size, const char *backing)
     return image;
 }
 
-static void make_files(struct files *files, bool overlay)
+static void make_files(struct files *files, enum kind kind)
 {
     struct content none;
     img_image *image;
@@ -265,7 +344,7 @@ static void make_files(struct files *files, bool overlay)
     disk_init(&files->disk);
     content_init(&files->content, SIZE, 3 * SIZE);
     image = create(BASE, 2 * SIZE, NULL);
-    if (overlay)
+    if (kind == OVERLAY)
         must("write", put(image, &files->content, 0, SIZE, &err), &err);
     must("close", img_close(image, &err), &err);
 
@@ -275,13 +354,18 @@ static void make_files(struct files *files, bool overlay)
     must("close", img_close(image, &err), &err);
     content_clear(&none);
 
-    image = create(IMAGE, SIZE, overlay ? BASE : NULL);
+    image = create(IMAGE, SIZE, kind == OVERLAY ? BASE : NULL);
     must("write", put(image, &files->content, 0, 30 << 10, &err), &err);
     must("write", write_packed(image, &files->content, &err), &err);
     must("write", put(image, &files->content, 300 << 10, 20 << 10, &err), &err);
-    if (!overlay) {
+    if (kind == PLAIN) {
         must("bitmap", img_bitmap_add(image, "first", 65536, true, &err), &err);
         must("write", put(image, &files->content, 400 << 10, 20 << 10, &err), &err);
+    }
+    if (kind == KEPT) {
+        img_snapshot snapshot = {.name = "old", .icount = UINT64_MAX};
+
+        must("snapshot", img_snapshot_create(image, &snapshot, &err), &err);
     }
     must("close", img_close(image, &err), &err);
     disk_load(&files->disk, IMAGE);
@@ -404,13 +488,14 @@ int main(int argc, char **argv)
 {
     char directory[] = "/tmp/img-fault.XXXXXX";
     struct tally tally = {0, 0};
-    struct files files[2];
+    struct files files[3];
 
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (!mkdtemp(directory) || chdir(directory) < 0)
         return 99;
-    make_files(&files[0], false);
-    make_files(&files[1], true);
+    make_files(&files[PLAIN], PLAIN);
+    make_files(&files[OVERLAY], OVERLAY);
+    make_files(&files[KEPT], KEPT);
     for (size_t i = 0; i < IMGI_COUNT(operations); i++) {
         const struct operation *operation = &operations[i];
         struct tally before = tally;
@@ -418,7 +503,7 @@ int main(int argc, char **argv)
         if (argc > 1 && strcmp(argv[1], operation->name) != 0)
             continue;
         for (size_t t = 0; t < IMGI_COUNT(traps); t++)
-            sweep(operation, &traps[t], &files[operation->overlay], &tally);
+            sweep(operation, &traps[t], &files[operation->kind], &tally);
         printf("%s - %s: %zu attempts\n", tally.failed == before.failed ? "ok" : "not ok",
                operation->name, tally.passed + tally.failed - before.passed - before.failed);
     }

@@ -24,7 +24,7 @@ enum flat_feature {
     FLAT_CHAIN = 1u << 0,        /* has a backing image: commit and rebase */
     FLAT_NO_PACKED = 1u << 1,    /* cannot hold compressed clusters */
     FLAT_NO_SNAPSHOTS = 1u << 2, /* cannot hold snapshots */
-    FLAT_FEW_SNAPSHOTS = 1u << 3 /* a snapshot may be refused: narrow refcounts */
+    FLAT_FIXED = 1u << 3         /* is not amended: its options are what is tested */
 };
 
 struct flat_disk {
@@ -33,7 +33,7 @@ struct flat_disk {
 };
 
 struct flat_snapshot {
-    char name[16]; /* empty: none */
+    char name[16]; /* empty: there is none */
     struct flat_disk disk;
 };
 

@@ -100,6 +100,15 @@ static void do_flush(struct flat *flat)
     flat_must(flat, "flush", img_flush(flat->image, &err), &err);
 }
 
+/* Whether it was done. What the image may refuse leaves everything as it is. */
+static bool done(const struct flat *flat, const char *what, int rc, const img_error *err)
+{
+    if (rc == IMG_E_INVAL || rc == IMG_E_UNSUPPORTED || rc == IMG_E_NOSPACE)
+        return false;
+    flat_must(flat, what, rc, err);
+    return true;
+}
+
 static void do_resize(struct flat *flat)
 {
     uint64_t old = flat->disk.size, size = 512 * (1 + flat_random(flat, 2 * old / 512));
@@ -107,10 +116,62 @@ static void do_resize(struct flat *flat)
 
     if (size > FLAT_MAXIMUM)
         size = FLAT_MAXIMUM;
-    flat_must(flat, "resize", img_resize(flat->image, size, &err), &err);
+    /* Version 2 refuses while there are snapshots. */
+    if (!done(flat, "resize", img_resize(flat->image, size, &err), &err))
+        return;
     if (size < old)
         memset(flat->disk.bytes + size, 0, (size_t)(old - size));
     flat->disk.size = size;
+}
+
+static void do_amend(struct flat *flat)
+{
+    static const char *const changes[] = {
+        "lazy_refcounts=on", "lazy_refcounts=off", "refcount_bits=4", "refcount_bits=8",
+        "refcount_bits=64",  "refcount_bits=16",   "compat=1.1",      "compat=0.10",
+    };
+    img_options *options = img_options_new();
+    img_error err;
+
+    if (!options)
+        flat_fail(flat, "no memory");
+    flat_must(flat, "options", img_options_parse(options, changes[flat_random(flat, 8)], &err),
+              &err);
+    done(flat, "amend", img_amend(NULL, flat->image, options, &err), &err);
+    img_options_free(options);
+}
+
+/* --------------------------------------------------------------- snapshots */
+
+static void do_snapshot_create(struct flat *flat, struct flat_snapshot *kept)
+{
+    img_snapshot snapshot = {.name = kept->name, .icount = UINT64_MAX};
+    img_error err;
+
+    snprintf(kept->name, sizeof(kept->name), "s%u", flat->names++);
+    /* Narrow refcounts allow few. */
+    if (done(flat, "snapshot -c", img_snapshot_create(flat->image, &snapshot, &err), &err))
+        flat_disk_copy(&kept->disk, &flat->disk);
+    else
+        kept->name[0] = 0;
+}
+
+static void do_snapshot(struct flat *flat)
+{
+    struct flat_snapshot *kept = &flat->snapshots[flat_random(flat, FLAT_SNAPSHOTS)];
+    img_error err;
+
+    if (!kept->name[0]) {
+        do_snapshot_create(flat, kept);
+    } else if (flat_random(flat, 2)) {
+        if (done(flat, "snapshot -a", img_snapshot_apply(flat->image, NULL, kept->name, &err),
+                 &err))
+            flat_disk_copy(&flat->disk, &kept->disk);
+    } else {
+        flat_must(flat, "snapshot -d", img_snapshot_delete(flat->image, NULL, kept->name, &err),
+                  &err);
+        kept->name[0] = 0;
+    }
 }
 
 /* ------------------------------------------------------------------- chains */
@@ -155,34 +216,40 @@ static void do_rebase(struct flat *flat)
 
 /* ------------------------------------------------------------------- choice */
 
-static void do_chain(struct flat *flat)
+/* What changes the whole image. */
+static void do_rare(struct flat *flat)
 {
-    if (!(flat->shape->features & FLAT_CHAIN))
-        do_write(flat);
-    else if (flat_random(flat, 2))
+    unsigned features = flat->shape->features;
+    uint64_t choice = flat_random(flat, 4);
+
+    if (choice == 0)
+        do_resize(flat);
+    else if (choice == 1 && !(features & FLAT_FIXED))
+        do_amend(flat);
+    else if ((features & FLAT_CHAIN) && flat_random(flat, 2))
         do_commit(flat);
-    else
+    else if (features & FLAT_CHAIN)
         do_rebase(flat);
+    else if (!(features & FLAT_NO_SNAPSHOTS))
+        do_snapshot(flat);
 }
 
 void flat_operation(struct flat *flat)
 {
     uint64_t choice = flat_random(flat, 100);
 
-    if (choice < 40)
+    if (choice < 36)
         do_write(flat);
-    else if (choice < 55 && !(flat->shape->features & FLAT_NO_PACKED))
+    else if (choice < 50 && !(flat->shape->features & FLAT_NO_PACKED))
         do_write_compressed(flat);
-    else if (choice < 67)
+    else if (choice < 60)
         do_zero(flat);
-    else if (choice < 77)
+    else if (choice < 70)
         do_discard(flat);
-    else if (choice < 87)
+    else if (choice < 80)
         do_read(flat);
-    else if (choice < 94)
+    else if (choice < 88)
         do_flush(flat);
-    else if (choice < 96)
-        do_resize(flat);
     else
-        do_chain(flat);
+        do_rare(flat);
 }

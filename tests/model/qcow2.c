@@ -24,8 +24,9 @@ static const struct flat_shape shapes[] = {
     {"cluster_size=512", 400 << 10, 0},
     {"cluster_size=512,refcount_bits=64", 2 << 20, 0},
     {"cluster_size=512,refcount_bits=1", 300 << 10, FLAT_NO_SNAPSHOTS},
-    {"cluster_size=4k,refcount_bits=2,compression_type=zstd", 1 << 20, FLAT_FEW_SNAPSHOTS},
+    {"cluster_size=4k,refcount_bits=2,compression_type=zstd", 1 << 20, 0},
     {"cluster_size=4k,compat=0.10", 1 << 20, 0},
+    {"cluster_size=4k,lazy_refcounts=on", 1 << 20, FLAT_FIXED},
     {"cluster_size=2M,refcount_bits=8", 3 << 20, 0},
     {"cluster_size=4k", 1 << 20, FLAT_CHAIN},
     {"cluster_size=64k,compat=0.10", 2 << 20, FLAT_CHAIN},
@@ -85,14 +86,42 @@ static void compare(struct flat *flat, const char *what, const struct flat_disk 
                       disk->bytes[i]);
 }
 
-static void write_twin(const struct flat *flat)
+static void write_twin(const struct flat *flat, const struct flat_disk *disk)
 {
     FILE *stream = fopen(TWIN, "we");
 
-    if (!stream ||
-        fwrite(flat->disk.bytes, 1, (size_t)flat->disk.size, stream) != flat->disk.size ||
+    if (!stream || fwrite(disk->bytes, 1, (size_t)disk->size, stream) != disk->size ||
         fclose(stream) != 0)
         flat_fail(flat, TWIN " cannot be written");
+}
+
+static void verify_snapshots(struct flat *flat)
+{
+    img_error err;
+
+    for (unsigned i = 0; i < FLAT_SNAPSHOTS; i++) {
+        const struct flat_snapshot *kept = &flat->snapshots[i];
+
+        if (!kept->name[0])
+            continue;
+        open_image(flat, 0);
+        flat_must(flat, "view", img_snapshot_view(flat->image, NULL, kept->name, &err), &err);
+        compare(flat, kept->name, &kept->disk);
+        close_image(flat);
+    }
+}
+
+/* qemu-img's view of one of the snapshots, which has the size of the active disk there. */
+static void verify_one_by_peer(struct flat *flat)
+{
+    const struct flat_snapshot *kept = &flat->snapshots[flat_random(flat, FLAT_SNAPSHOTS)];
+
+    if (!kept->name[0] || kept->disk.size != flat->disk.size)
+        return;
+    write_twin(flat, &kept->disk);
+    run_command(flat, "%s convert -f qcow2 -l snapshot.name=%s -O raw " FLAT_IMAGE " peer.raw",
+                qemu_img, kept->name);
+    run_command(flat, "cmp " TWIN " peer.raw");
 }
 
 static void verify(struct flat *flat)
@@ -107,9 +136,11 @@ static void verify(struct flat *flat)
                   result.leaks);
     compare(flat, FLAT_IMAGE, &flat->disk);
     close_image(flat);
-    write_twin(flat);
+    verify_snapshots(flat);
+    write_twin(flat, &flat->disk);
     run_command(flat, "%s check -q -f qcow2 " FLAT_IMAGE, qemu_img);
     run_command(flat, "%s compare -q -f raw -F qcow2 " TWIN " " FLAT_IMAGE, qemu_img);
+    verify_one_by_peer(flat);
 }
 
 static void make_image(struct flat *flat)
@@ -154,7 +185,9 @@ static void run(const struct flat_shape *shape, uint64_t seed, unsigned batches)
     printf("ok - %s%s\n", shape->options, shape->features & FLAT_CHAIN ? ", in a chain" : "");
     free(flat.scratch);
     free(flat.disk.bytes);
-    run_command(&flat, "rm -f " FLAT_IMAGE " " TWIN " base*");
+    for (unsigned i = 0; i < FLAT_SNAPSHOTS; i++)
+        free(flat.snapshots[i].disk.bytes);
+    run_command(&flat, "rm -f " FLAT_IMAGE " " TWIN " peer.raw base*");
 }
 
 int main(int argc, char **argv)
