@@ -28,6 +28,7 @@ unit_tests += tests/unit/test_qcow2
 unit_tests += tests/unit/test_qcow2_bitmaps
 unit_tests += tests/unit/test_qcow2_model
 unit_tests += tests/unit/test_qcow2_overlay
+unit_tests += tests/unit/test_qcow2_snapshots
 unit_tests += tests/unit/test_ranges
 unit_tests += tests/unit/test_request
 unit_tests += tests/unit/test_ring
