@@ -8,6 +8,7 @@
  * begins with those of its table.
  */
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "amend.h"
 
@@ -27,8 +28,31 @@ static int free_references(struct qcow2 *q, uint64_t host, uint64_t references, 
     return rc;
 }
 
+/* What reads as zeros where it lies: with encryption it is no zeros of the file. */
+static int store_zeros(struct qcow2 *q, uint64_t guest, uint64_t host, img_error *err)
+{
+    struct imgi_node *node = q->node;
+    uint64_t sector = (node->cipher_by_guest ? guest : host) / QCOW2_SECTOR;
+    uint8_t *cluster;
+    int rc;
+
+    if (q->header.crypt_method == QCOW2_CRYPT_NONE)
+        return imgi_io_zero(node->file, host, q->cluster_size, true, err);
+    if (!node->cipher)
+        return imgi_fail(err, IMG_E_INVAL, "zeros cannot be stored without the image's key");
+    cluster = calloc(1, q->cluster_size);
+    if (!cluster)
+        return imgi_fail_nomem(err, "a cluster");
+    rc = imgi_cipher_encrypt(node->cipher, sector, cluster, q->cluster_size, err);
+    if (rc == 0)
+        rc = imgi_io_write(node->file, cluster, q->cluster_size, host, err);
+    free(cluster);
+    return rc;
+}
+
 /* A cluster that holds zeros, with that many references. */
-static int zero_cluster(struct qcow2 *q, uint64_t references, uint64_t *host, img_error *err)
+static int zero_cluster(struct qcow2 *q, uint64_t guest, uint64_t references, uint64_t *host,
+                        img_error *err)
 {
     uint64_t cluster, got, added = 1;
     int rc = qcow2_alloc(q, 1, true, &cluster, &got, err);
@@ -39,7 +63,7 @@ static int zero_cluster(struct qcow2 *q, uint64_t references, uint64_t *host, im
     for (; rc == 0 && added < references; added++)
         rc = qcow2_refcount_add(q, cluster, 1, err);
     if (rc == 0)
-        rc = imgi_io_zero(q->node->file, *host, q->cluster_size, true, err);
+        rc = store_zeros(q, guest, *host, err);
     if (rc < 0)
         for (uint64_t i = 0; i < added; i++)
             qcow2_refcount_drop(q, cluster, 1, false, NULL);
@@ -47,8 +71,8 @@ static int zero_cluster(struct qcow2 *q, uint64_t references, uint64_t *host, im
 }
 
 /* Make of *entry, a zero cluster in a table that has so many references, what version 2 can say. */
-static int expand_entry(struct qcow2 *q, struct qcow2_entry *entry, uint64_t references,
-                        uint64_t *freed, img_error *err)
+static int expand_entry(struct qcow2 *q, uint64_t guest, struct qcow2_entry *entry,
+                        uint64_t references, uint64_t *freed, img_error *err)
 {
     uint64_t shared = 0;
     int rc = 0;
@@ -60,12 +84,12 @@ static int expand_entry(struct qcow2 *q, struct qcow2_entry *entry, uint64_t ref
         return rc;
     if (entry->space && q->header.backing_name && shared == references) {
         /* Nobody reads it: it is zeros for all who could. */
-        rc = imgi_io_zero(q->node->file, entry->host, q->cluster_size, true, err);
+        rc = store_zeros(q, guest, entry->host, err);
     } else {
         *freed = entry->host;
         *entry = (struct qcow2_entry){.space = q->header.backing_name != NULL};
         if (entry->space)
-            rc = zero_cluster(q, references, &entry->host, err);
+            rc = zero_cluster(q, guest, references, &entry->host, err);
     }
     entry->zeros = 0;
     entry->data = entry->space;
@@ -73,7 +97,7 @@ static int expand_entry(struct qcow2 *q, struct qcow2_entry *entry, uint64_t ref
     return rc;
 }
 
-static int expand_table(struct expansion *x, uint64_t offset, img_error *err)
+static int expand_table(struct expansion *x, uint64_t offset, uint64_t guest, img_error *err)
 {
     struct qcow2 *q = x->q;
     uint64_t references, freed;
@@ -84,13 +108,13 @@ static int expand_table(struct expansion *x, uint64_t offset, img_error *err)
         rc = imgi_fail(err, IMG_E_CORRUPT, "the L2 table at 0x%" PRIx64 " has refcount 0", offset);
     if (rc == 0)
         rc = imgi_cache_get(q->l2_cache, offset, &table, err);
-    for (uint64_t i = 0; rc == 0 && i < qcow2_l2_entries(q); i++) {
+    for (uint64_t i = 0; rc == 0 && i < qcow2_l2_entries(q); i++, guest += q->cluster_size) {
         struct qcow2_entry entry;
 
-        rc = qcow2_entry_decode(q, qcow2_raw_get(q, table, i), i << q->cluster_bits, &entry, err);
+        rc = qcow2_entry_decode(q, qcow2_raw_get(q, table, i), guest, &entry, err);
         if (rc < 0 || entry.packed || !entry.zeros)
             continue;
-        rc = expand_entry(q, &entry, references, &freed, err);
+        rc = expand_entry(q, guest, &entry, references, &freed, err);
         if (rc < 0)
             break;
         qcow2_raw_put(q, table, i, qcow2_entry_encode(q, &entry));
@@ -118,7 +142,7 @@ static int expand_l1(struct expansion *x, const struct qcow2_table *l1, img_erro
                              l1->entries[i]);
         rc = qcow2_owned_add(&x->done, offset >> q->cluster_bits, QCOW2_OWNER_L2, err);
         if (rc == 0)
-            rc = expand_table(x, offset, err);
+            rc = expand_table(x, offset, i << (q->cluster_bits + q->l2_bits), err);
         if (rc == 0)
             rc = imgi_amend_progress(x->amend, x->tables, x->total, err);
     }

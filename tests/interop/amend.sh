@@ -140,7 +140,35 @@ for options in refcount_bits=64 refcount_bits=4 refcount_bits=16,compat=0.10 com
     "$QEMU_IMG" check image | grep -q '100.00% compressed clusters' || fail "no longer compressed"
 done
 
+secret='--object secret,id=s,data=geheim'
+for backing in '' '-b base -F qcow2'; do
+    note "encrypted, ${backing:-no backing image}"
+    rm -f image
+    options=driver=qcow2,encrypt.key-secret=s,file.filename=image
+    # shellcheck disable=SC2086
+    {
+        "$QEMU_IMG" create -q -f qcow2 $secret \
+            -o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10 $backing image 4M
+        "$QEMU_IO" $secret --image-opts $options -c 'write -P 1 0 1M' -c 'write -z 512k 1M' \
+            -c 'write -zu 3M 512k' >/dev/null
+        "$QEMU_IMG" convert $secret --image-opts -O raw $options before.raw
+        for change in compat=0.10 compat=1.1,refcount_bits=8 size=6M; do
+            "$IMG" amend $secret --image-opts -o $change $options
+            "$QEMU_IMG" check -q $secret --image-opts $options || fail "$change: check: status $?"
+            [ $change != size=6M ] || truncate -s 6M before.raw
+            "$QEMU_IMG" convert $secret --image-opts -O raw $options after.raw
+            cmp before.raw after.raw || fail "$change: the disk has changed"
+        done
+        "$IMG" resize -q $secret --image-opts --preallocation=falloc $options 8M
+        truncate -s 8M before.raw
+        "$QEMU_IMG" convert $secret --image-opts -O raw $options after.raw
+        cmp before.raw after.raw || fail "what was preallocated is no zeros"
+    }
+done
+
 note "progress"
+rm -f image
+"$QEMU_IMG" create -q -f qcow2 image 1M
 "$IMG" amend -p -o refcount_bits=8 image >progress.txt
 grep -q '(100.00/100%)' progress.txt || fail "no progress: $(cat progress.txt)"
 "$IMG" amend --output=json -o refcount_bits=16 image | grep -q '"filename": "image"' || fail "json"
