@@ -109,10 +109,10 @@ static int check_names(const struct qcow2 *q, const struct imgi_amend *amend, im
     const char *name = img_options_get(amend->options, "backing_file");
     const char *format = img_options_get(amend->options, "backing_fmt");
 
-    if (given(amend, "data_file"))
+    if (given(amend, "data_file") && !q->data_file)
         return imgi_fail(err, IMG_E_INVAL,
                          "data-file can only be set for images that use an external data file");
-    if (imgi_options_bool(amend->options, amend->table, "data_file_raw"))
+    if (imgi_options_bool(amend->options, amend->table, "data_file_raw") && !q->data_raw)
         return imgi_fail(err, IMG_E_INVAL, "data-file-raw cannot be set on existing images");
     if ((name || format) &&
         !(same_text(name, q->node->backing_name) && same_text(format, q->node->backing_format)))
@@ -142,7 +142,7 @@ static int check_plan(struct qcow2 *q, const struct imgi_amend *amend, struct pl
         return imgi_fail(err, IMG_E_INVAL, "Can't resize a v2 image which has snapshots");
     if (plan->version < q->header.version)
         return qcow2_check_downgrade(q, plan->size, err);
-    return plan->version > q->header.version ? qcow2_check_upgrade(q, err) : 0;
+    return 0;
 }
 
 static int set_lazy_bit(struct qcow2_header *header, const void *opaque, img_error *err)
@@ -153,6 +153,37 @@ static int set_lazy_bit(struct qcow2_header *header, const void *opaque, img_err
     header->compatible &= ~QCOW2_COMPAT_LAZY_REFCOUNTS;
     header->compatible |= *lazy ? QCOW2_COMPAT_LAZY_REFCOUNTS : 0;
     return 0;
+}
+
+/*
+ * Another name of the data file, which is opened by it next time; an empty one: whoever opens the
+ * image must say it. And that file may be the disk by itself no longer.
+ */
+static int set_data_file(struct qcow2_header *header, const void *opaque, img_error *err)
+{
+    const struct imgi_amend *amend = opaque;
+    const char *name = img_options_get(amend->options, "data_file");
+
+    if (given(amend, "data_file_raw") &&
+        !imgi_options_bool(amend->options, amend->table, "data_file_raw"))
+        header->autoclear &= ~(uint64_t)QCOW2_AUTOCLEAR_RAW_DATA;
+    if (name && !*name)
+        qcow2_extension_remove(header, QCOW2_EXT_DATA_FILE);
+    if (!name || !*name)
+        return 0;
+    return qcow2_extension_set(header, QCOW2_EXT_DATA_FILE, name, (uint32_t)strlen(name), err);
+}
+
+static int change_data_file(struct qcow2 *q, const struct imgi_amend *amend, img_error *err)
+{
+    int rc;
+
+    if (!q->data_file || !(given(amend, "data_file") || given(amend, "data_file_raw")))
+        return 0;
+    rc = qcow2_header_rewrite(q, set_data_file, amend, err);
+    if (rc == 0)
+        q->data_raw = q->header.autoclear & QCOW2_AUTOCLEAR_RAW_DATA;
+    return rc;
 }
 
 /* The steps that take time. */
@@ -237,6 +268,8 @@ int qcow2_amend(struct imgi_node *node, struct imgi_amend *amend, img_error *err
         rc = change_version(q, amend, plan.version, err);
     if (rc == 0)
         rc = change_refcount_bits(q, amend, plan.refcount_order, err);
+    if (rc == 0)
+        rc = change_data_file(q, amend, err);
     if (rc == 0 && plan.version >= 3)
         rc = change_lazy(q, plan.lazy, err);
     if (rc == 0)

@@ -13,7 +13,6 @@
 /* Fails for what version 2 has no place for; size: what the disk's will be. */
 int qcow2_check_downgrade(struct qcow2 *q, uint64_t size, img_error *err);
 int qcow2_downgrade(struct qcow2 *q, struct imgi_amend *amend, img_error *err);
-int qcow2_check_upgrade(struct qcow2 *q, img_error *err);
 int qcow2_upgrade(struct qcow2 *q, img_error *err);
 
 /*

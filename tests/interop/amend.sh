@@ -147,7 +147,7 @@ for backing in '' '-b base -F qcow2'; do
     options=driver=qcow2,encrypt.key-secret=s,file.filename=image
     # shellcheck disable=SC2086
     {
-        "$QEMU_IMG" create -q -f qcow2 $secret \
+        "$IMG" create -q -f qcow2 $secret \
             -o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10 $backing image 4M
         "$QEMU_IO" $secret --image-opts $options -c 'write -P 1 0 1M' -c 'write -z 512k 1M' \
             -c 'write -zu 3M 512k' >/dev/null
@@ -165,6 +165,50 @@ for backing in '' '-b base -F qcow2'; do
         cmp before.raw after.raw || fail "what was preallocated is no zeros"
     }
 done
+
+note "snapshots without the disk's size"
+rm -f image
+"$QEMU_IMG" create -q -f qcow2 -o compat=0.10 image 1M
+"$QEMU_IO" -c 'write -P 1 0 200k' image >/dev/null
+for n in 1 2 3; do
+    "$QEMU_IMG" snapshot -c s$n image
+    "$QEMU_IO" -c "write -P 2 $((n * 50))k 100k" image >/dev/null
+    "$QEMU_IMG" convert -O raw -l s$n image s$n.raw
+done
+"$QEMU_IMG" snapshot -d s2 image
+"$QEMU_IMG" snapshot -d s3 image
+for n in 2 3; do cp s1.raw s$n.raw; done
+table=$((0x$(od -An -v -tx1 -j 64 -N 8 image | tr -d ' \n')))
+printf '\0\0\0\0001s1' | dd of=image bs=1 seek=$((table + 36)) conv=notrunc status=none
+[ "$("$QEMU_IMG" snapshot -l image | grep -c s1)" = 1 ] || fail "the short record is not read"
+"$QEMU_IMG" convert -O raw image before.raw
+amended image compat=1.1 'compat: 1.1'
+"$QEMU_IMG" snapshot -l image | grep -q s1 || fail "the snapshot is lost"
+"$QEMU_IMG" convert -O raw -l s1 image s1.now
+cmp s1.now s1.raw || fail "the snapshot has changed"
+"$IMG" resize -q image 2M
+"$QEMU_IMG" snapshot -a s1 image
+"$IMG" info image | grep -q '(1048576 bytes)' || fail "the snapshot does not know the disk's size"
+clean image
+
+note "external data files"
+rm -f image data other
+"$QEMU_IMG" create -q -f qcow2 -o data_file=data,data_file_raw=on image 1M
+"$QEMU_IO" -c 'write -P 4 0 300k' image >/dev/null
+cp data other
+refused 'Cannot downgrade an image with a data file' compat=0.10
+"$IMG" amend -o data_file=other,data_file_raw=off,refcount_bits=64 image
+clean image
+"$QEMU_IMG" info image >info.txt
+grep -q 'data file: other' info.txt && grep -q 'data file raw: false' info.txt ||
+    fail "not amended: $(cat info.txt)"
+rm data
+"$QEMU_IO" -r -c 'read -P 4 0 300k' image >read.txt
+! grep failed read.txt || fail "the disk has changed"
+refused 'data-file-raw cannot be set on existing images' data_file_raw=on
+"$IMG" amend -o data_file= image
+expect_fail 1 "'data-file' is required for this image" "$IMG" map image
+expect_fail 1 "'data-file' is required for this image" "$QEMU_IMG" map image
 
 note "progress"
 rm -f image
