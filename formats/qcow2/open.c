@@ -313,6 +313,16 @@ static bool nothing_mapped(const struct qcow2 *q)
     return true;
 }
 
+static int read_open_options(struct qcow2 *q, img_error *err)
+{
+    q->discard_no_unref =
+        imgi_options_bool(q->node->options, qcow2_open_options, "discard-no-unref");
+    if (q->discard_no_unref && q->header.version < 3)
+        return imgi_fail(err, IMG_E_INVAL,
+                         "discard-no-unref is only supported since qcow2 version 3");
+    return 0;
+}
+
 static int qcow2_open(struct imgi_node *node, img_error *err)
 {
     struct qcow2 *q = qcow2_of(node);
@@ -327,6 +337,8 @@ static int qcow2_open(struct imgi_node *node, img_error *err)
         rc = qcow2_attach(q, node, err);
     if (rc == 0)
         rc = qcow2_data_open(q, err);
+    if (rc == 0)
+        rc = read_open_options(q, err);
     if (rc == 0)
         rc = set_backing(node, header, err);
     if (rc == 0)

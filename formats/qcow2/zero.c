@@ -21,6 +21,15 @@ static bool has_backing(const struct qcow2 *q)
     return q->header.backing_name || q->node->backing_name;
 }
 
+/*
+ * Whether a cluster that the guest has done with keeps its place all the same, so that the file
+ * does not become a patchwork. A place that others use too is not ours to keep.
+ */
+static bool keeps_place(const struct qcow2 *q, const struct qcow2_entry *entry)
+{
+    return q->discard_no_unref && entry->copied;
+}
+
 static int zero_entry(const struct qcow2 *q, const struct change *change, uint32_t subclusters,
                       struct qcow2_entry *entry, img_error *err)
 {
@@ -28,7 +37,7 @@ static int zero_entry(const struct qcow2 *q, const struct change *change, uint32
 
     if (entry->packed && !whole)
         return imgi_fail(err, IMG_E_UNSUPPORTED, "a compressed cluster has no subclusters");
-    if (whole && (change->unmap || !entry->space))
+    if (whole && ((change->unmap && !keeps_place(q, entry)) || !entry->space))
         *entry = (struct qcow2_entry){0};
     entry->data &= ~subclusters;
     entry->zeros |= subclusters;
@@ -43,6 +52,11 @@ static int discard_entry(const struct qcow2 *q, const struct change *change, uin
 
     (void)change;
     (void)err;
+    if (keeps_place(q, entry)) {
+        entry->data = 0;
+        entry->zeros = subclusters;
+        return 0;
+    }
     *entry = (struct qcow2_entry){0};
     if (q->header.version >= 3 && (!absent || has_backing(q)))
         entry->zeros = subclusters;
@@ -79,7 +93,12 @@ static int change_cluster(struct qcow2 *q, uint8_t *table, uint64_t at, uint64_t
         return 0;
     qcow2_raw_put(q, table, index, next);
     qcow2_raw_dirty(q, table, index, 1);
-    return entry.space ? 0 : qcow2_free_entry(q, &old, change->discard, err);
+    if (!entry.space)
+        return qcow2_free_entry(q, &old, change->discard, err);
+    /* The host has its space back even so; it need not take it. */
+    if (change->discard && keeps_place(q, &entry) && entry.data == 0)
+        imgi_io_discard(q->data, entry.host, q->cluster_size, NULL);
+    return 0;
 }
 
 /* Change the entries of one L2 table for at..end. */
@@ -121,42 +140,19 @@ static int change_range(struct qcow2 *q, uint64_t offset, uint64_t length,
     return rc;
 }
 
-/* Whether version 2 can leave the range as it is: absent, with nothing below. */
-static int reads_zero(struct qcow2 *q, uint64_t offset, uint64_t length, bool *result,
-                      img_error *err)
-{
-    uint64_t end = offset + length;
-    int rc = 0;
-
-    *result = !has_backing(q);
-    while (rc == 0 && *result && offset < end) {
-        struct imgi_extent extent = {0};
-
-        rc = qcow2_map(q->node, offset, end - offset, &extent, err);
-        *result = rc == 0 && extent.kind == IMGI_ABSENT;
-        offset += extent.length;
-    }
-    return rc;
-}
-
 int qcow2_zero(struct imgi_node *node, uint64_t offset, uint64_t length, bool unmap, img_error *err)
 {
-    static const struct change discard = {discard_entry, true, true};
-    struct change zero = {zero_entry, unmap, unmap};
+    struct change zero = {zero_entry, unmap, unmap}, absent = {discard_entry, true, unmap};
     struct qcow2 *q = qcow2_of(node);
-    bool done;
     int rc;
 
     if (q->header.version >= 3) {
         rc = qcow2_data_zero(q, offset, length, unmap, err);
         return rc < 0 ? rc : change_range(q, offset, length, &zero, err);
     }
-    if (unmap && !has_backing(q))
-        return change_range(q, offset, length, &discard, err);
-    rc = reads_zero(q, offset, length, &done, err);
-    if (rc == 0 && !done)
-        rc = imgi_fail(err, IMG_E_UNSUPPORTED, "version 2 has no zero clusters");
-    return rc;
+    if (!has_backing(q))
+        return change_range(q, offset, length, &absent, err);
+    return imgi_fail(err, IMG_E_UNSUPPORTED, "version 2 has no zero clusters");
 }
 
 int qcow2_discard(struct imgi_node *node, uint64_t offset, uint64_t length, img_error *err)

@@ -24,6 +24,7 @@ interop_tests += tests/interop/matrix-vmdk-stream.sh
 interop_tests += tests/interop/matrix-raw.sh
 interop_tests += tests/interop/data-file.sh
 interop_tests += tests/interop/extended-l2.sh
+interop_tests += tests/interop/zero-discard.sh
 interop_tests += tests/interop/convert-memory.sh
 interop_tests += tests/interop/random-qcow2.sh
 interop_tests += tests/interop/random-vmdk.sh
