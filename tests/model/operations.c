@@ -204,11 +204,12 @@ static void do_rebase(struct flat *flat)
     uint64_t size = 512 * (1 + flat_random(flat, flat->disk.size / 512));
     const char *name = flat_random(flat, 5) ? flat_new_base(flat, size) : NULL;
     img_job *job = img_job_new();
+    bool packed = !(flat->shape->features & FLAT_NO_PACKED);
     img_error err;
 
     if (!job)
         flat_fail(flat, "no memory");
-    img_job_set_flags(job, flat_random(flat, 2) ? IMG_JOB_COMPRESS : 0);
+    img_job_set_flags(job, flat_random(flat, 2) && packed ? IMG_JOB_COMPRESS : 0);
     flat_must(flat, "rebase", img_rebase(job, flat->image, name, name ? "qcow2" : NULL, &err),
               &err);
     img_job_free(job);

@@ -18,6 +18,8 @@
 
 #define OPERATIONS 80u
 #define TWIN "twin.raw"
+/* The data file alone must be the disk. */
+#define RAW "data_file=data,data_file_raw=on"
 
 static const struct flat_shape shapes[] = {
     {"cluster_size=64k", 3 << 20, 0},
@@ -31,6 +33,14 @@ static const struct flat_shape shapes[] = {
     {"cluster_size=4k", 1 << 20, FLAT_CHAIN},
     {"cluster_size=64k,compat=0.10", 2 << 20, FLAT_CHAIN},
     {"cluster_size=1k,refcount_bits=4", 500 << 10, FLAT_CHAIN},
+    {"cluster_size=16k,extended_l2=on", 1 << 20, 0},
+    {"cluster_size=64k,extended_l2=on,refcount_bits=1", 2 << 20, FLAT_NO_SNAPSHOTS},
+    {"cluster_size=64k,extended_l2=on", 2 << 20, FLAT_CHAIN},
+    {"cluster_size=4k,data_file=data", 1 << 20, FLAT_NO_PACKED | FLAT_NO_SNAPSHOTS},
+    {"cluster_size=64k,extended_l2=on,data_file=data", 2 << 20,
+     FLAT_CHAIN | FLAT_NO_PACKED | FLAT_NO_SNAPSHOTS},
+    {"cluster_size=4k," RAW, 1 << 20, FLAT_NO_PACKED | FLAT_NO_SNAPSHOTS},
+    {"cluster_size=64k,extended_l2=on," RAW, 2 << 20, FLAT_NO_PACKED | FLAT_NO_SNAPSHOTS},
 };
 
 static const char *qemu_img;
@@ -140,6 +150,8 @@ static void verify(struct flat *flat)
     write_twin(flat, &flat->disk);
     run_command(flat, "%s check -q -f qcow2 " FLAT_IMAGE, qemu_img);
     run_command(flat, "%s compare -q -f raw -F qcow2 " TWIN " " FLAT_IMAGE, qemu_img);
+    if (strstr(flat->shape->options, RAW))
+        run_command(flat, "cmp data " TWIN);
     verify_one_by_peer(flat);
 }
 
@@ -187,7 +199,7 @@ static void run(const struct flat_shape *shape, uint64_t seed, unsigned batches)
     free(flat.disk.bytes);
     for (unsigned i = 0; i < FLAT_SNAPSHOTS; i++)
         free(flat.snapshots[i].disk.bytes);
-    run_command(&flat, "rm -f " FLAT_IMAGE " " TWIN " peer.raw base*");
+    run_command(&flat, "rm -f " FLAT_IMAGE " " TWIN " peer.raw data base*");
 }
 
 int main(int argc, char **argv)

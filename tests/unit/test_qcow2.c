@@ -311,8 +311,9 @@ static void version_2_has_no_zero_clusters(void **state)
 
     (void)state;
     write_bytes(image, 0, 131072);
-    assert_int_equal(img_zero(image, 0, 65536, 0, NULL), 0); /* written */
-    assert_int_equal(entry_of(image, 0), UINT64_C(0x8000000000050000));
+    /* As QEMU: where there is nothing below, nothing is as good as zeros. */
+    assert_int_equal(img_zero(image, 0, 65536, 0, NULL), 0);
+    assert_int_equal(entry_of(image, 0), 0);
     assert_int_equal(img_zero(image, 65536, 65536, IMG_ZERO_UNMAP, NULL), 0);
     assert_int_equal(entry_of(image, 65536), 0);
     assert_int_equal(img_read(image, 1, &byte, 1, NULL), 0);
