@@ -210,13 +210,17 @@ int qcow2_snapshot_create(struct imgi_node *node, const img_snapshot *snapshot, 
  * A snapshot's bitmaps are not kept, and those of the disk would have to be told what changes: as
  * QEMU does, an image that has some stays as it is.
  */
-static int check_applicable(const struct qcow2 *q, const struct qcow2_snapshot *snapshot,
-                            img_error *err)
+static int refuse_bitmaps(const struct qcow2 *q, img_error *err)
 {
     struct qcow2_bitmaps bitmaps;
 
     if (q->header.autoclear & QCOW2_AUTOCLEAR_BITMAPS && qcow2_bitmaps_find(&q->header, &bitmaps))
         return imgi_fail(err, IMG_E_BUSY, "Device has active dirty bitmaps");
+    return 0;
+}
+
+static int check_size(const struct qcow2 *q, const struct qcow2_snapshot *snapshot, img_error *err)
+{
     if (snapshot->disk_size > INT64_MAX)
         return imgi_fail(err, IMG_E_CORRUPT,
                          "snapshot '%s': a disk of %" PRIu64 " bytes is larger than 2^63-1",
@@ -262,10 +266,12 @@ int qcow2_snapshot_apply(struct imgi_node *node, const char *id, const char *nam
     int rc = prepare(q, err);
 
     if (rc == 0)
+        rc = refuse_bitmaps(q, err);
+    if (rc == 0)
         rc = load_and_find(q, &snapshots, id, name, &found, err);
     if (rc < 0)
         return rc;
-    rc = check_applicable(q, &snapshots.list[found], err);
+    rc = check_size(q, &snapshots.list[found], err);
     if (rc == 0)
         rc = apply(q, &snapshots, &snapshots.list[found], err);
     qcow2_snapshots_free(&snapshots);
