@@ -20,6 +20,7 @@
 
 #include "../util/bytes.h"
 #include "../util/checked.h"
+#include "nettle.h"
 #include "openssl.h"
 
 #define BLOCK 16 /* bytes of AES */
@@ -43,6 +44,7 @@ struct imgi_cipher {
     uint8_t essiv_key[IMGI_HASH_MAX_BYTES];
     pthread_mutex_t lock; /* of idle */
     struct lane *idle;
+    struct imgi_nettle *nettle; /* what libcrypto does not have; no lanes then */
 };
 
 /* libcrypto's names; NULL: it does not have that. */
@@ -51,6 +53,11 @@ static const char *const openssl_names[][4] = {
     [IMGI_AES_192] = {"AES-192-ECB", "AES-192-CBC", "AES-192-CTR", NULL},
     [IMGI_AES_256] = {"AES-256-ECB", "AES-256-CBC", "AES-256-CTR", "AES-256-XTS"},
 };
+
+static bool is_nettles(const struct imgi_cipher_params *params)
+{
+    return params->alg >= IMGI_CAST5_128;
+}
 
 /* ------------------------------------------------------------------ lanes */
 
@@ -222,6 +229,10 @@ static int run(struct imgi_cipher *cipher, int encrypt, uint64_t sector, uint8_t
 
     if (length % IMGI_CIPHER_SECTOR != 0)
         return imgi_fail(err, IMG_E_INTERNAL, "%zu bytes to encrypt are not whole sectors", length);
+    if (cipher->nettle) {
+        imgi_nettle_run(cipher->nettle, encrypt, sector, buffer, left);
+        return 0;
+    }
     rc = lane_take(cipher, &lane, err);
     if (rc < 0)
         return rc;
@@ -252,35 +263,14 @@ int imgi_cipher_decrypt(struct imgi_cipher *cipher, uint64_t first_sector, uint8
 
 /* ------------------------------------------------------------------- life */
 
-/* The cipher of ESSIV's vectors is the AES whose key is as long as the hash; NULL: there is none.
- */
-static const char *essiv_name(enum imgi_hash hash)
-{
-    switch (imgi_hash_bytes(hash)) {
-    case 16:
-        return "AES-128-ECB";
-    case 32:
-        return "AES-256-ECB";
-    default:
-        return NULL;
-    }
-}
-
-int imgi_cipher_check(const struct imgi_cipher_params *params, img_error *err)
-{
-    if (params->ivgen == IMGI_IVGEN_ESSIV && !essiv_name(params->hash))
-        return imgi_fail(err, IMG_E_INVAL, "No AES cipher with key size %zu available",
-                         imgi_hash_bytes(params->hash));
-    return 0;
-}
-
 /* The key of ESSIV's vectors is the hash of the key. */
 static int prepare_essiv(struct imgi_cipher *cipher, img_error *err)
 {
     struct imgi_digest *digest = NULL;
     int rc = imgi_digest_new(&digest, cipher->params.hash, err);
 
-    cipher->essiv_name = essiv_name(cipher->params.hash);
+    if (!is_nettles(&cipher->params))
+        cipher->essiv_name = openssl_names[imgi_cipher_essiv_alg(&cipher->params)][IMGI_MODE_ECB];
     if (rc == 0)
         rc = imgi_digest_update(digest, cipher->key, cipher->key_bytes, err);
     if (rc == 0)
@@ -305,14 +295,28 @@ static int prepare(struct imgi_cipher *cipher, const struct imgi_cipher_params *
     cipher->params = *params;
     cipher->key_bytes = length;
     memcpy(cipher->key, key, length);
+    if (params->ivgen == IMGI_IVGEN_ESSIV)
+        rc = prepare_essiv(cipher, err);
+    return rc;
+}
+
+/*
+ * The first lane, or what libnettle needs: what one of them refuses is said here and not by the
+ * first sector.
+ */
+static int begin(struct imgi_cipher *cipher, img_error *err)
+{
+    const struct imgi_cipher_params *params = &cipher->params;
+
+    if (is_nettles(params))
+        return imgi_nettle_new(&cipher->nettle, params, cipher->key,
+                               params->ivgen == IMGI_IVGEN_ESSIV ? cipher->essiv_key : NULL, err);
     cipher->name = openssl_names[params->alg][params->mode];
     if (!cipher->name) {
         cipher->split_xts = true;
         cipher->name = openssl_names[params->alg][IMGI_MODE_ECB];
     }
-    if (params->ivgen == IMGI_IVGEN_ESSIV)
-        rc = prepare_essiv(cipher, err);
-    return rc;
+    return lane_new(cipher, &cipher->idle, err);
 }
 
 int imgi_cipher_new(struct imgi_cipher **cipher, const struct imgi_cipher_params *params,
@@ -325,9 +329,8 @@ int imgi_cipher_new(struct imgi_cipher **cipher, const struct imgi_cipher_params
         return imgi_fail_nomem(err, "encryption");
     pthread_mutex_init(&made->lock, NULL);
     rc = prepare(made, params, key, length, err);
-    /* The first lane now: what libcrypto refuses is said here and not by the first sector. */
     if (rc == 0)
-        rc = lane_new(made, &made->idle, err);
+        rc = begin(made, err);
     if (rc < 0)
         imgi_cipher_free(made);
     else
@@ -345,6 +348,7 @@ void imgi_cipher_free(struct imgi_cipher *cipher)
         cipher->idle = lane->next;
         lane_free(&cipher->ssl, lane);
     }
+    imgi_nettle_free(cipher->nettle);
     pthread_mutex_destroy(&cipher->lock);
     explicit_bzero(cipher, sizeof(*cipher));
     free(cipher);

@@ -2,8 +2,8 @@
  * Encryption of a disk's sectors, in place. SPDX-License-Identifier: BSD-2-Clause
  *
  * Each sector of 512 bytes is encrypted for itself, under the same key and an initial vector
- * that follows from its number. libcrypto does the mathematics and is loaded by
- * imgi_cipher_new.
+ * that follows from its number. libcrypto does the mathematics, and libnettle that of
+ * ciphers that it lacks; both are loaded by imgi_cipher_new.
  */
 #ifndef IMGI_CIPHER_H
 #define IMGI_CIPHER_H
@@ -15,7 +15,19 @@
 #define IMGI_CIPHER_SECTOR 512
 #define IMGI_CIPHER_KEY_MAX 64 /* AES-256 in mode XTS has two keys */
 
-enum imgi_cipher_alg { IMGI_AES_128, IMGI_AES_192, IMGI_AES_256 };
+enum imgi_cipher_alg {
+    IMGI_AES_128,
+    IMGI_AES_192,
+    IMGI_AES_256,
+    IMGI_CAST5_128, /* from here on: see nettle.h */
+    IMGI_SERPENT_128,
+    IMGI_SERPENT_192,
+    IMGI_SERPENT_256,
+    IMGI_TWOFISH_128,
+    IMGI_TWOFISH_192,
+    IMGI_TWOFISH_256
+};
+#define IMGI_CIPHER_ALGS 10
 
 enum imgi_cipher_mode {
     IMGI_MODE_ECB, /* every block alone: shows which are equal */
@@ -28,7 +40,7 @@ enum imgi_cipher_mode {
 enum imgi_ivgen {
     IMGI_IVGEN_PLAIN,   /* the low 32 bits of the number, little-endian, zeros behind */
     IMGI_IVGEN_PLAIN64, /* all 64 bits of it */
-    IMGI_IVGEN_ESSIV    /* as plain64, then encrypted with AES under a hash of the key */
+    IMGI_IVGEN_ESSIV    /* as plain64, then encrypted with the cipher under a hash of the key */
 };
 
 struct imgi_cipher_params {
@@ -47,10 +59,18 @@ const char *imgi_cipher_alg_name(enum imgi_cipher_alg alg);
 const char *imgi_cipher_mode_name(enum imgi_cipher_mode mode);
 const char *imgi_ivgen_name(enum imgi_ivgen ivgen);
 
+/* What LUKS headers call it, whatever the length of its key: "aes". */
+const char *imgi_cipher_family(enum imgi_cipher_alg alg);
+
 /* Bytes of the key: twice the cipher's for XTS. */
 size_t imgi_cipher_key_bytes(const struct imgi_cipher_params *params);
 
-/* Do the parameters go together? IMG_E_INVAL: ESSIV with a hash that has no AES of its size. */
+/* Whose encryption makes ESSIV's vectors: the same, with a key as long as the hash. The parameters
+ * have been checked. */
+enum imgi_cipher_alg imgi_cipher_essiv_alg(const struct imgi_cipher_params *params);
+
+/* Do the parameters go together? IMG_E_INVAL: ESSIV with a hash that has no cipher of its size, XTS
+ * with one whose blocks it is not made for. */
 int imgi_cipher_check(const struct imgi_cipher_params *params, img_error *err);
 
 struct imgi_cipher;

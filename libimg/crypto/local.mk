@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Encryption, digests, secrets. libcrypto is not linked but loaded when it is needed: see openssl.h.
+# Encryption, digests, secrets. libcrypto and libnettle are not linked but loaded when they are
+# needed: see openssl.h.
 libimgall_la_SOURCES += \
 	libimg/crypto/cipher.c \
 	libimg/crypto/cipher.h \
@@ -13,6 +14,8 @@ libimgall_la_SOURCES += \
 	libimg/crypto/luks_internal.h \
 	libimg/crypto/luks_slot.c \
 	libimg/crypto/luks_split.c \
+	libimg/crypto/nettle.c \
+	libimg/crypto/nettle.h \
 	libimg/crypto/openssl.c \
 	libimg/crypto/openssl.h \
 	libimg/crypto/pbkdf2.c \

@@ -93,16 +93,18 @@ static int parse_mode(const char *text, struct imgi_cipher_params *cipher, img_e
 static int parse_alg(const char *name, uint32_t key_bytes, struct imgi_cipher_params *cipher,
                      img_error *err)
 {
-    static const enum imgi_cipher_alg algs[] = {IMGI_AES_128, IMGI_AES_192, IMGI_AES_256};
+    bool known = false;
 
-    if (strcmp(name, "aes") != 0)
-        return imgi_fail(err, IMG_E_UNSUPPORTED,
-                         "LUKS cipher '%s' is not supported: OpenSSL does not have it", name);
-    for (size_t i = 0; i < IMGI_COUNT(algs); i++) {
-        cipher->alg = algs[i];
+    for (int alg = 0; alg < IMGI_CIPHER_ALGS; alg++) {
+        cipher->alg = (enum imgi_cipher_alg)alg;
+        if (strcmp(imgi_cipher_family(cipher->alg), name) != 0)
+            continue;
+        known = true;
         if (imgi_cipher_key_bytes(cipher) == key_bytes)
-            return 0;
+            return imgi_cipher_check(cipher, err);
     }
+    if (!known)
+        return imgi_fail(err, IMG_E_UNSUPPORTED, "LUKS cipher '%s' is not supported", name);
     return imgi_fail(err, IMG_E_CORRUPT, "LUKS header: a key of %u bytes for %s in mode %s",
                      key_bytes, name, imgi_cipher_mode_name(cipher->mode));
 }
@@ -244,7 +246,7 @@ void imgi_luks_encode(const struct imgi_luks_header *header, uint8_t bytes[IMGI_
     memset(bytes, 0, IMGI_LUKS_HEADER_BYTES);
     memcpy(bytes + AT_MAGIC, magic, sizeof(magic));
     imgi_put_be16(bytes + AT_VERSION, VERSION);
-    encode_text(bytes + AT_CIPHER, "aes");
+    encode_text(bytes + AT_CIPHER, imgi_cipher_family(header->cipher.alg));
     encode_text(bytes + AT_MODE, header->mode);
     encode_text(bytes + AT_HASH, imgi_hash_name(header->hash));
     imgi_put_be32(bytes + AT_PAYLOAD, header->payload_sector);

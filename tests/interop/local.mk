@@ -9,7 +9,7 @@ tests_tools_img_write_SOURCES = tests/tools/img-write.c
 tests_tools_deflate_window_SOURCES = tests/tools/deflate-window.c
 tests_tools_deflate_window_LDADD = $(ZLIB_LIBS)
 EXTRA_DIST += tests/interop/matrix.bash tests/interop/random.bash \
-	tests/interop/chain.bash tests/interop/sidebyside.bash
+	tests/interop/chain.bash tests/interop/encryption.bash tests/interop/sidebyside.bash
 
 # The slow ones first: they run side by side with the rest.
 interop_tests += tests/interop/debian-guest.sh
@@ -30,6 +30,8 @@ interop_tests += tests/interop/random-qcow2.sh
 interop_tests += tests/interop/random-vmdk.sh
 interop_tests += tests/interop/random-snapshots.sh
 interop_tests += tests/interop/bitmaps.sh
+interop_tests += tests/interop/encryption.sh
+interop_tests += tests/interop/encryption-ciphers.sh
 interop_tests += tests/interop/commit.sh
 interop_tests += tests/interop/rebase.sh
 interop_tests += tests/interop/resize.sh

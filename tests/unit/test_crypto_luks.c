@@ -176,7 +176,14 @@ static void test_choices_refused(void **state)
         int code;
         const char *message;
     } cases[] = {
-        {{.cipher_alg = "serpent-256"}, IMG_E_UNSUPPORTED, "Algorithm 'serpent-256' not supported"},
+        {{.cipher_alg = "des"}, IMG_E_UNSUPPORTED, "Algorithm 'des' not supported"},
+        {{.cipher_alg = "cast5-128"}, IMG_E_INVAL, "Unsupported cipher mode xts"},
+        {{.cipher_alg = "cast5-128", .cipher_mode = "cbc", .ivgen_alg = "essiv"},
+         IMG_E_INVAL,
+         "Cipher cast5-128 not supported with essiv"},
+        {{.cipher_alg = "serpent-128", .ivgen_alg = "essiv", .ivgen_hash_alg = "sha1"},
+         IMG_E_INVAL,
+         "No Serpent cipher with key size 20 available"},
         {{.cipher_alg = "3des"}, IMG_E_UNSUPPORTED, "Algorithm '3des' not supported"},
         {{.cipher_alg = "rot13"},
          IMG_E_INVAL,
@@ -366,7 +373,7 @@ static void test_malformed(void **state)
         {0, "4c554b53babf", IMG_E_FORMAT, "not in LUKS format"},
         {6, "0002", IMG_E_UNSUPPORTED, "LUKS version 2"},
         {6, "0000", IMG_E_UNSUPPORTED, "LUKS version 0"},
-        {8, "73657270656e7400", IMG_E_UNSUPPORTED, "LUKS cipher 'serpent'"},
+        {8, "63616d656c6c696100", IMG_E_UNSUPPORTED, "LUKS cipher 'camellia'"},
         {8, "00", IMG_E_UNSUPPORTED, "LUKS cipher ''"},
         {40, "6c72772d62656e626900", IMG_E_UNSUPPORTED, "mode 'lrw-benbi'"},
         {40, "7874732d6c6d6b00", IMG_E_UNSUPPORTED, "mode 'xts-lmk'"},
