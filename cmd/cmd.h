@@ -189,6 +189,8 @@ void output_snapshots_json(const struct json_t *snapshots);
 /* The text that "info" prints for people, and the JSON, from what img_info said. */
 void output_info(const struct json_t *info);
 void output_info_json(const struct json_t *info);
+/* The lines about what the format knows besides, if it knows anything. */
+void output_specific(const struct json_t *data);
 
 /* ----------------------------------------------------------- open, create */
 

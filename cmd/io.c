@@ -14,19 +14,25 @@
 
 struct args {
     struct open_args open;
-    const char *filename, *discard;
+    const char *filename, *discard, *aio;
     char *commands[COMMANDS_MAX];
     size_t count;
-    bool uncached;
+    bool uncached, snapshot;
 };
 
 static const struct cmd_option options[] = {
     {'c', "cmd", "COMMAND", "do this; may be given many times (default: lines of standard input)"},
     OPTIONS_OPEN,
     {'r', "read-only", NULL, "open it for reading only"},
+    {'s', "snapshot", NULL, "write into a temporary overlay, which is gone at the end"},
     {'n', "nocache", NULL, "the same as -t none"},
     {'t', "cache", "MODE", "how to read and write (default: writeback)"},
     {'d', "discard", "MODE", "what a discard does: unmap (the default) or ignore"},
+    {'i', "aio", "HOW", "accepted: threads, native or io_uring"},
+    {'k', "native-aio", NULL, "accepted: the same as -i native"},
+    {'m', "misalign", NULL, "accepted: buffers may lie anywhere"},
+    {'C', "copy-on-read", NULL, "not supported: it is refused"},
+    {'T', "trace", "WHAT", "accepted, and nothing is traced"},
     OPTION_SHARE,
     OPTION_HELP,
     OPTIONS_END,
@@ -51,38 +57,19 @@ static bool take_option(struct cli *cli, void *opaque, int key, const char *valu
     case 'd':
         args->discard = value;
         break;
+    case 's':
+        args->snapshot = true;
+        break;
+    case 'i':
+        args->aio = value;
+        break;
+    case 'C':
+        return cli_fail(cli, "copy-on-read is not supported");
+    case 'T': /* no cache mode */
+        break;
     default:
         return open_take_option(cli, &args->open, key, value);
     }
-    return true;
-}
-
-bool io_parse_discard(struct io *io, const char *text, bool *unmap)
-{
-    *unmap = strcmp(text, "unmap") == 0 || strcmp(text, "on") == 0;
-    if (*unmap || strcmp(text, "ignore") == 0 || strcmp(text, "off") == 0)
-        return true;
-    return cli_fail(io->cli, "Invalid discard option: %s", text);
-}
-
-bool io_open(struct io *io, const char *name, const struct open_args *args, bool unmap)
-{
-    img_open_params params = open_params(io->cli, args);
-    bool writable = args->flags & IMG_OPEN_WRITE;
-    img_error err = {0};
-
-    if (io->image)
-        return cli_fail(io->cli, "file open already, try 'help close'");
-    if (writable && (args->flags & IMG_OPEN_SHARE))
-        return cli_fail(io->cli,
-                        "can't open device %s: force-share=on can only be used with read-only "
-                        "images",
-                        name);
-    if (img_open(&io->image, name, &params, &err) < 0)
-        return cli_fail_create(io->cli, &err, "", "can't open device %s", name);
-    io->writable = writable;
-    io->unmap = unmap;
-    open_warn_guessed(io->cli, io->image);
     return true;
 }
 
@@ -174,6 +161,8 @@ static bool parse(struct io *io, struct args *args, int argc, char **argv, bool 
         args->open.cache = IMG_CACHE_NONE;
     if (args->discard && !io_parse_discard(io, args->discard, unmap))
         return false;
+    if (args->aio && !io_check_aio(io, args->aio))
+        return false;
     return open_settle(io->cli, "", &args->open);
 }
 
@@ -188,11 +177,13 @@ static int run(struct cli *cli, int argc, char **argv)
         return cli->status;
     signals_catch();
     io.open = args.open;
-    if (args.filename && !io_open(&io, args.filename, &args.open, unmap))
+    if (args.filename &&
+        !(args.snapshot ? io_open_snapshot : io_open)(&io, args.filename, &args.open, unmap))
         return cli->status;
     ok = run_commands(&io, &args);
     if (img_close(io.image, &err) < 0)
         ok = cli_fail_error(cli, &err, "%s", err.image);
+    io_forget(&io);
     if (!ok)
         cli->status = 1;
     signals_stopped(cli);

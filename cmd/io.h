@@ -15,6 +15,8 @@ struct io {
     bool writable;
     bool quit;
     struct open_args open; /* how "open" opens unless it is told otherwise */
+    char *name;            /* what the image was opened by, malloc'd; NULL: not to be had again */
+    struct open_args how;
 };
 
 /* One command; argv[0] is its name. The function returns false when the command failed. */
@@ -37,12 +39,24 @@ bool io_number(const char *text, uint64_t *number);
 /* "64 KiB": up to three decimals, none when they are zeros. */
 #define IO_TEXT 32
 const char *io_size_text(char text[IO_TEXT], double bytes);
+/* io_open.c */
 /* Open an image as the current one. False: not opened, and why has been said. */
 bool io_open(struct io *io, const char *name, const struct open_args *args, bool unmap);
-/* "-d ignore|unmap" and its other names. */
+/* The same, with a temporary overlay over it that takes what is written. */
+bool io_open_snapshot(struct io *io, const char *name, const struct open_args *args, bool unmap);
+/* Free what is remembered of how the image was opened. */
+void io_forget(struct io *io);
+/* "-d ignore|unmap" and its other names; "-i". */
 bool io_parse_discard(struct io *io, const char *text, bool *unmap);
+bool io_check_aio(struct io *io, const char *how);
+bool io_open_command(struct io *io, const struct io_command *command, int argc, char **argv);
+bool io_close(struct io *io, const struct io_command *command, int argc, char **argv);
+bool io_reopen(struct io *io, const struct io_command *command, int argc, char **argv);
+bool io_info(struct io *io, const struct io_command *command, int argc, char **argv);
 
 /* io_transfer.c: commands that move bytes, and discard. */
+/* Is the image not open for writing? Says so. */
+bool io_is_read_only(struct io *io);
 bool io_read(struct io *io, const struct io_command *command, int argc, char **argv);
 bool io_write(struct io *io, const struct io_command *command, int argc, char **argv);
 bool io_discard(struct io *io, const struct io_command *command, int argc, char **argv);

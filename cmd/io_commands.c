@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -132,16 +133,58 @@ static bool io_aio_flush(struct io *io, const struct io_command *command, int ar
     return true;
 }
 
+static bool parse_preallocation(struct io *io, const char *text, enum img_preallocation *mode)
+{
+    static const char *const modes[] = {"off", "metadata", "falloc", "full"};
+
+    for (size_t n = 0; n < sizeof(modes) / sizeof(modes[0]); n++)
+        if (strcmp(text, modes[n]) == 0) {
+            *mode = (enum img_preallocation)n;
+            return true;
+        }
+    return cli_fail(io->cli, "Invalid preallocation mode '%s'", text);
+}
+
 static bool io_truncate(struct io *io, const struct io_command *command, int argc, char **argv)
 {
+    enum img_preallocation mode = IMG_PREALLOC_OFF;
     img_error err = {0};
     uint64_t size;
+    int letter;
 
-    (void)command, (void)argc;
-    if (!io_number(argv[1], &size))
+    optind = 0;
+    opterr = 1;
+    while ((letter = getopt(argc, argv, command->letters)) != -1)
+        if (letter == '?')
+            return io_usage(command);
+        else if (!parse_preallocation(io, optarg, &mode))
+            return false;
+    if (argc - optind != 1)
+        return io_usage(command);
+    if (!io_number(argv[optind], &size) || io_is_read_only(io))
         return false;
-    return img_resize(io->image, size, &err) == 0 ||
-           cli_fail_error(io->cli, &err, "%s", img_name(io->image));
+    if (img_resize_preallocated(io->image, size, mode, &err) == 0)
+        return true;
+    if (err.code == IMG_E_UNSUPPORTED && mode == IMG_PREALLOC_OFF)
+        return cli_fail_code(io->cli, err.code, "Image format driver does not support resize");
+    return cli_fail_error(io->cli, &err, "%s", "");
+}
+
+static bool io_sigraise(struct io *io, const struct io_command *command, int argc, char **argv)
+{
+    uint64_t number;
+
+    (void)io, (void)command, (void)argc;
+    if (!io_number(argv[1], &number))
+        return false;
+    if (number > (uint64_t)SIGRTMAX) {
+        printf("signal argument '%s' is too large to be a valid signal number\n", argv[1]);
+        return false;
+    }
+    fflush(stdout);
+    signal((int)number, SIG_DFL);
+    raise((int)number);
+    return true;
 }
 
 static bool io_sleep(struct io *io, const struct io_command *command, int argc, char **argv)
@@ -160,43 +203,6 @@ static bool io_sleep(struct io *io, const struct io_command *command, int argc, 
     nap = (struct timespec){(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
     nanosleep(&nap, NULL);
     return true;
-}
-
-static bool io_close(struct io *io, const struct io_command *command, int argc, char **argv)
-{
-    img_error err = {0};
-    img_image *image = io->image;
-
-    (void)command, (void)argc, (void)argv;
-    io->image = NULL;
-    return img_close(image, &err) == 0 || cli_fail_error(io->cli, &err, "%s", err.image);
-}
-
-static bool io_open_command(struct io *io, const struct io_command *command, int argc, char **argv)
-{
-    struct open_args args = {.flags = IMG_OPEN_WRITE, .format = io->open.format};
-    bool unmap = true;
-    int letter;
-
-    optind = 0;
-    opterr = 1;
-    while ((letter = getopt(argc, argv, command->letters)) != -1) {
-        if (letter == 'r')
-            args.flags &= ~(unsigned)IMG_OPEN_WRITE;
-        else if (letter == 'U')
-            args.flags |= IMG_OPEN_SHARE;
-        else if (letter == 'n')
-            args.cache = IMG_CACHE_NONE;
-        else if (letter == 't')
-            args.cache_name = optarg;
-        else if (letter == 'd' && !io_parse_discard(io, optarg, &unmap))
-            return false;
-        else if (letter == '?')
-            return io_usage(command);
-    }
-    if (argc - optind != 1)
-        return io_usage(command);
-    return open_settle(io->cli, "", &args) && io_open(io, argv[optind], &args, unmap);
 }
 
 static bool io_quit(struct io *io, const struct io_command *command, int argc, char **argv)
@@ -238,18 +244,22 @@ const struct io_command io_commands[] = {
      "discards a number of bytes at a specified offset", "Cq", io_discard},
     {"flush", "f", 0, 0, true, "", "flush all in-core file state to disk", "", io_flush},
     {"help", "?", 0, 1, false, "[command]", "help for one or all commands", "", io_help},
+    {"info", "i", 0, 0, true, "", "prints information about the current file", "", io_info},
     {"length", "l", 0, 0, true, "", "gets the length of the current file", "", io_length},
     {"map", NULL, 0, 1, true, "", "prints the allocated areas of a file", "", io_map},
-    {"open", "o", 1, -1, false, "[-rnU] [-t cache] [-d discard] path",
-     "open the file specified by path", "rnUt:d:", io_open_command},
+    {"open", "o", 1, -1, false, "[-rsnkU] [-t cache] [-d discard] [-o options] [path]",
+     "open the file specified by path", "rsCnkUi:t:d:o:", io_open_command},
     {"quit", "q", 0, 0, false, "", "exit the program", "", io_quit},
     {"read", "r", 2, -1, true, "[-Cqv] [-P pattern [-s off] [-l len]] off len",
      "reads a number of bytes at a specified offset", "CpP:qs:l:v", io_read},
     {"readv", NULL, 2, -1, true, "[-Cqv] [-P pattern] off len [len..]",
      "reads a number of bytes at a specified offset", "CP:qv", io_read},
+    {"reopen", NULL, 0, -1, true, "[(-r|-w)] [-c cache] [-o options]",
+     "reopens an image with new options", "rwc:o:", io_reopen},
+    {"sigraise", NULL, 1, 1, false, "signal", "raises a signal", "", io_sigraise},
     {"sleep", NULL, 1, 1, false, "", "waits for the given value in milliseconds", "", io_sleep},
-    {"truncate", "t", 1, 1, true, "off", "truncates the current file at the given offset", "",
-     io_truncate},
+    {"truncate", "t", 1, 3, true, "[-m prealloc_mode] off",
+     "truncates the current file at the given offset", "m:", io_truncate},
     {"write", "w", 2, -1, true, "[-cCfnquz] [-P pattern | -s source_file] off len",
      "writes a number of bytes at a specified offset", "cCfnpP:qs:uz", io_write},
     {"writev", NULL, 2, -1, true, "[-Cfq] [-P pattern] off len [len..]",

@@ -318,7 +318,7 @@ static bool write_data(struct io *io, const struct transfer *transfer)
     return rc == 0 || failed(transfer->command->name, &err);
 }
 
-static bool read_only(struct io *io)
+bool io_is_read_only(struct io *io)
 {
     if (io->writable)
         return false;
@@ -331,7 +331,7 @@ bool io_write(struct io *io, const struct io_command *command, int argc, char **
     struct transfer transfer;
     img_error err = {0};
 
-    if (read_only(io) || !parse(&transfer, command, argc, argv))
+    if (io_is_read_only(io) || !parse(&transfer, command, argc, argv))
         return false;
     clock_gettime(CLOCK_MONOTONIC, &transfer.start);
     if (transfer.zero && !transfer.compress) {
@@ -350,7 +350,7 @@ bool io_discard(struct io *io, const struct io_command *command, int argc, char 
     struct transfer transfer;
     img_error err = {0};
 
-    if (read_only(io) || !parse(&transfer, command, argc, argv))
+    if (io_is_read_only(io) || !parse(&transfer, command, argc, argv))
         return false;
     clock_gettime(CLOCK_MONOTONIC, &transfer.start);
     if (transfer.offset > img_size(io->image) ||

@@ -30,6 +30,7 @@ cmd_img_SOURCES += \
 	cmd/io.c \
 	cmd/io.h \
 	cmd/io_commands.c \
+	cmd/io_open.c \
 	cmd/io_transfer.c \
 	cmd/map.c \
 	cmd/measure.c \

@@ -270,9 +270,16 @@ static void print_tree(unsigned depth, const json_t *value)
     }
 }
 
+void output_specific(const json_t *data)
+{
+    if (json_object_size(data) == 0)
+        return;
+    printf("Format specific information:\n");
+    print_tree(1, data);
+}
+
 void output_info(const json_t *info)
 {
-    const json_t *specific = json_object_get(json_object_get(info, "format-specific"), "data");
     char size[SIZE_TEXT];
 
     print_line("image", get_string(info, "filename"));
@@ -291,10 +298,7 @@ void output_info(const json_t *info)
         printf("cleanly shut down: no\n");
     print_backing(info);
     output_snapshots(json_object_get(info, "snapshots"));
-    if (json_object_size(specific) > 0) {
-        printf("Format specific information:\n");
-        print_tree(1, specific);
-    }
+    output_specific(json_object_get(json_object_get(info, "format-specific"), "data"));
     if (json_object_get(info, "limits")) {
         printf("Block limits:\n");
         print_tree(1, json_object_get(info, "limits"));

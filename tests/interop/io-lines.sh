@@ -100,6 +100,53 @@ printf 'read 0 512\n\nlength\nread 0 1\nquit\nlength\n' >lines
 printf 'nonsense\nlength\n' >lines
 expect_fail 1 'command "nonsense" not found' "$IMG" io -r ours/a.qcow2 <lines
 
+note "opening"
+twins -c info a.qcow2
+twins -c info over.qcow2
+twins -f raw -c info a.raw
+twins -c 'info x' a.qcow2
+twins -f raw -c 'reopen -r' -c 'write 0 512' -c 'reopen -w' -c 'write 0 512' a.raw
+twins -f raw -c 'reopen -r -w' -c 'reopen -c nonsense' -c 'reopen -c none' -c 'reopen x' \
+    -c 'reopen -Z' -c length a.raw
+twins -c reopen
+twins -c 'open -o driver=qcow2,file.filename=a.qcow2' -c length
+twins -c 'open -o cache-size=1M a.qcow2' -c length -c close -c 'open -r a.qcow2' -c 'write 0 512' \
+    -c 'reopen -w' -c 'write -P 4 0 512'
+twins -c 'open -n -o driver=raw a.raw' -c 'read -v 0 16'
+twins -c 'open -o driver=raw,offset=512,size=1k a.raw' -c length -c 'write -P 3 0 1k' \
+    -c 'write 512 1k'
+twins -c 'open'
+twins -c 'open x'
+twins -c 'open a.qcow2 a.raw'
+twins --image-opts -c 'open driver=raw,file.filename=a.raw' -c length
+twins --image-opts driver=qcow2,file.filename=a.qcow2 -c length
+twins --image-opts driver=qcow2,file.filename=a.qcow2,discard=unmap,detect-zeroes=unmap \
+    -c 'write -P 9 256k 64k' -c 'write -P 0 256k 64k' -c map
+twins --image-opts -f qcow2 driver=qcow2,file.filename=a.qcow2 -c length
+twins --object secret -c length a.qcow2
+twins --object secret,id=s,data=x -c length a.qcow2
+twins -i threads -c 'read 0 512' a.qcow2
+twins -i nonsense -c 'read 0 512' a.qcow2
+twins -m -c 'read 0 512' -c 'write -P 1 0 512' a.qcow2
+twins -n -k -c 'read 0 512' a.qcow2
+twins -s -c 'write -P 5 0 512' -c 'read -P 5 0 512' a.qcow2
+twins -c 'read -P 1 0 512' a.qcow2
+twins -s -c 'write -P 5 1M 512' -c 'read -P 5 1M 512' over.qcow2
+twins -r -s -c 'write -P 5 0 512' a.qcow2
+twins -c 'open -s a.qcow2' -c 'write -P 6 0 64k' -c 'read -P 6 0 64k'
+twins -c 'truncate -m full 2M' -c 'truncate -m nonsense 3M' -c length a.qcow2
+twins -c 'truncate -Z 5' a.qcow2
+twins -c 'truncate' a.qcow2
+twins -c 'truncate x' a.qcow2
+twins -r -c 'truncate 2M' a.qcow2
+twins -c 'truncate 2M' a.vmdk
+twins -c 'write -P 7 0 512' -c 'sigraise 15' a.qcow2
+twins -c 'sigraise x' a.qcow2
+mkdir tmp
+TMPDIR=$PWD/tmp "$IMG" io -s -c 'write -P 5 0 512' ours/a.qcow2 >/dev/null
+[ -z "$(ls tmp)" ] || fail "a temporary overlay is left"
+expect_fail 1 'copy-on-read is not supported' "$IMG" io -C -c length ours/a.qcow2
+
 note "on purpose: a wrong pattern is a failure also of aio_read, which is over when it returns"
 status=0
 "$IMG" io -c 'aio_read -P 77 0 1k' ours/a.qcow2 >ours.out || status=$?
