@@ -40,9 +40,12 @@ look() {
     cluster=$((1 << $(number 20 4)))
     l1=$(number 40 8) reftable=$(number 48 8) snapshots=$(number 64 8)
     l2=$(number "$l1" 8) block=$(number "$reftable" 8)
-    first=$(number "$l2" 8) second=$(number $((l2 + 8)) 8)
-    order=4
-    [ "$(number 4 4)" = 2 ] || order=$(number 96 4)
+    order=4 entry=8
+    if [ "$(number 4 4)" = 3 ]; then
+        order=$(number 96 4)
+        [ $(($(number 72 8) & 16)) = 0 ] || entry=16
+    fi
+    first=$(number "$l2" 8) second=$(number $((l2 + entry)) 8)
 }
 
 # refcount CLUSTER NUMBER: set it.
@@ -70,7 +73,7 @@ damage_lost_count() { refcount $((first / cluster)) 0; }
 damage_lost_count_of_table() { refcount $((l2 / cluster)) 0; }
 damage_copied_missing() { put "$l2" 00; }
 damage_copied_missing_in_l1() { put "$l1" 00; }
-damage_mapped_twice() { put64 $((l2 + 8)) "$first" 80; }
+damage_mapped_twice() { put64 $((l2 + entry)) "$first" 80; }
 damage_data_at_l1() { put64 "$l2" "$l1" 80; }
 damage_data_at_block() { put64 "$l2" "$block" 80; }
 damage_data_at_header() { put64 "$l2" 0 80; }
@@ -82,6 +85,9 @@ damage_reserved_bits_in_l1() { put64 "$l1" "$l2" 81; }
 damage_unaligned() { put64 "$l2" $((first + 512)) 80; }
 damage_unaligned_zeros() { put64 "$l2" $((first + 513)) 80; }
 damage_packed_copied() { put $((l2 + 8 * 10)) c0; }
+# Of extended L2 entries.
+damage_subclusters_data_and_zero() { put $((l2 + 8)) 00000001ffffffff; }
+damage_subclusters_without_space() { put64 "$l2" 0; }
 damage_no_blocks() { put64 "$reftable" 0; }
 damage_block_of_zeros() {
     dd if=/dev/zero of=image bs="$cluster" seek=$((block / cluster)) count=1 conv=notrunc status=none
@@ -115,7 +121,7 @@ damage_snapshot_list_oversize() {
 }
 damage_file_cut_short() { truncate -s $(($(stat -c %s image) - 3 * cluster)) image; }
 
-all=$(declare -F | sed -n 's/^declare -f damage_//p')
+all=$(declare -F | sed -n 's/^declare -f damage_//p' | grep -v subclusters)
 mends=" nothing leak leaks_in_use count_behind_end lost_count lost_count_of_table copied_missing
  copied_missing_in_l1 mapped_twice data_at_l1 data_at_block data_at_header unaligned_zeros no_blocks
  block_of_zeros block_of_ones block_twice block_at_data block_unaligned block_reserved
@@ -198,13 +204,16 @@ one_damage() {
 # damages CONFIG CREATE-OPTIONS UNIT DAMAGE...
 damages() {
     local options=$2 unit=$3
+    local packed=1
     config=$1
     shift 3
     note "$config"
     rm -f image
     "$QEMU_IMG" create -q -f qcow2 -o "$options" image $((16 * unit))
+    [[ $options != *data_file=* ]] || packed=
     "$QEMU_IO" -c "write -P 1 0 $unit" -c "write -P 2 $unit $((2 * unit))" \
-        -c "write -P 3 $((4 * unit)) $unit" -c "write -c -P 9 $((10 * unit)) $unit" image >/dev/null
+        -c "write -P 3 $((4 * unit)) $unit" ${packed:+-c "write -c -P 9 $((10 * unit)) $unit"} \
+        image >/dev/null
     if [ -n "$snapshot" ]; then
         "$QEMU_IMG" snapshot -c $snapshot image
         "$QEMU_IO" -c "write -P 4 0 $unit" -c "write -P 5 $((6 * unit)) $((3 * unit))" image >/dev/null
@@ -231,10 +240,37 @@ few="leak lost_count copied_missing mapped_twice data_at_block no_blocks block_o
     damages "refcounts of 2 bits" cluster_size=4k,refcount_bits=2 4096 $few
     damages "refcounts of 1 bit" cluster_size=4k,refcount_bits=1 4096 lost_count copied_missing \
         no_blocks block_of_zeros
+    damages "extended L2 entries" cluster_size=16k,extended_l2=on 16384 $few unaligned \
+        subclusters_data_and_zero subclusters_without_space
+    damages "an external data file" data_file=data.raw 65536 copied_missing block_of_zeros no_blocks
     damages "2 MiB" cluster_size=2M 2097152 leak lost_count copied_missing
     snapshot=one
     damages "version 2" compat=0.10 65536 $few corrupt_bit
 }
+
+note "the clusters of bitmaps and of encryption count"
+"$QEMU_IMG" create -q -f qcow2 image 64M
+"$QEMU_IMG" bitmap --add image one
+"$QEMU_IO" -c 'write -P 1 3M 1M' image >/dev/null
+cp image damaged
+look
+damage_no_blocks
+"$IMG" check -r all image >/dev/null 2>&1 || fail "bitmaps: status $?"
+"$QEMU_IMG" check -q image || fail "qemu-img check with bitmaps: status $?"
+for name in image damaged; do
+    "$QEMU_IMG" create -q -f qcow2 $name.merged 64M
+    "$QEMU_IMG" bitmap --add $name.merged one
+    "$QEMU_IMG" bitmap --merge one -b $name -F qcow2 $name.merged one
+done
+same image.merged damaged.merged
+secret="secret,id=key,data=words"
+"$QEMU_IMG" create -q -f qcow2 --object $secret \
+    -o encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=10 image 4M
+look
+damage_no_blocks
+"$IMG" check -r all image >/dev/null 2>&1 || fail "encryption: status $?"
+"$QEMU_IMG" check -q --object $secret --image-opts \
+    driver=qcow2,file.filename=image,encrypt.key-secret=key || fail "qemu-img check: status $?"
 
 echo "$cases damages, $bad differences"
 [ $bad = 0 ]
