@@ -54,6 +54,7 @@ interop_tests += tests/interop/deflate-window.sh
 interop_tests += tests/interop/cmdline-look.sh
 interop_tests += tests/interop/cmdline-names.sh
 interop_tests += tests/interop/cmdline-snapshot.sh
+interop_tests += tests/interop/snapshots.sh
 interop_tests += tests/interop/cmdline-make.sh
 interop_tests += tests/interop/cmdline-change.sh
 interop_tests += tests/interop/cmdline-bitmaps.sh
