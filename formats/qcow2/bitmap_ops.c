@@ -62,6 +62,14 @@ static int ops_get(struct imgi_node *node, size_t n, struct imgi_bitmap *bitmap,
     return 0;
 }
 
+/* The list in memory is what the disk has, and may be changed. */
+static int check_list(const struct qcow2 *q, img_error *err)
+{
+    if (q->bitmaps_lost)
+        return imgi_fail(err, IMG_E_IO, "the bitmaps could not be written before");
+    return qcow2_writable(q, err);
+}
+
 static int check_addition(const struct qcow2 *q, const struct imgi_bitmap *bitmap, img_error *err)
 {
     unsigned granularity_bits = imgi_log2(bitmap->granularity);
@@ -111,7 +119,7 @@ static int ops_add(struct imgi_node *node, const struct imgi_bitmap *wanted, img
     struct qcow2 *q = qcow2_of(node);
     struct qcow2_bitmap_list *list = &q->bitmaps;
     struct qcow2_bitmap bitmap = {0}, *larger;
-    int rc = qcow2_writable(q, err);
+    int rc = check_list(q, err);
 
     if (rc == 0)
         rc = check_addition(q, wanted, err);
@@ -129,8 +137,9 @@ static int ops_add(struct imgi_node *node, const struct imgi_bitmap *wanted, img
             list->count--;
     }
     if (rc < 0) {
-        qcow2_bitmap_cancel(q, bitmap.table_offset,
-                            (uint64_t)bitmap.table_entries * QCOW2_ENTRY_BYTES);
+        if (!q->bitmaps_lost)
+            qcow2_bitmap_cancel(q, bitmap.table_offset,
+                                (uint64_t)bitmap.table_entries * QCOW2_ENTRY_BYTES);
         qcow2_bitmap_free(&bitmap);
     }
     qcow2_bitmaps_update(q);
@@ -143,7 +152,7 @@ static int ops_remove(struct imgi_node *node, size_t n, img_error *err)
     struct qcow2_bitmap_list *list = &q->bitmaps;
     struct qcow2_bitmap gone = list->bitmaps[n];
     size_t behind = list->count - n - 1;
-    int rc = qcow2_writable(q, err);
+    int rc = check_list(q, err);
 
     if (rc < 0)
         return rc;
@@ -154,6 +163,7 @@ static int ops_remove(struct imgi_node *node, size_t n, img_error *err)
         memmove(&list->bitmaps[n + 1], &list->bitmaps[n], behind * sizeof(gone));
         list->bitmaps[n] = gone;
         list->count++;
+        qcow2_bitmaps_update(q);
         return rc;
     }
     /* What cannot be freed, because the table is no good, is lost space. */
@@ -170,7 +180,7 @@ static int ops_enable(struct imgi_node *node, size_t n, bool enabled, img_error 
     struct qcow2 *q = qcow2_of(node);
     struct qcow2_bitmap *bitmap = &q->bitmaps.bitmaps[n];
     uint32_t old = bitmap->flags;
-    int rc = qcow2_writable(q, err);
+    int rc = check_list(q, err);
 
     if (rc == 0)
         rc = qcow2_bitmap_usable(bitmap, err);
@@ -188,7 +198,7 @@ static int ops_enable(struct imgi_node *node, size_t n, bool enabled, img_error 
 /* Bits of this bitmap are about to be changed by name, enabled or not. */
 static int begin_change(struct qcow2 *q, struct qcow2_bitmap *bitmap, img_error *err)
 {
-    int rc = qcow2_writable(q, err);
+    int rc = check_list(q, err);
 
     if (rc == 0)
         rc = qcow2_bitmap_usable(bitmap, err);

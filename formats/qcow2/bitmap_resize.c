@@ -10,10 +10,14 @@
 
 int qcow2_bitmaps_before_resize(struct qcow2 *q, uint64_t size, img_error *err)
 {
+    int rc = q->bitmaps_lost ? qcow2_track(q->node, 0, 0, err) : 0;
+
+    if (rc < 0)
+        return rc;
     for (size_t i = 0; i < q->bitmaps.count; i++) {
         struct qcow2_bitmap *bitmap = &q->bitmaps.bitmaps[i];
-        int rc = qcow2_bitmap_usable(bitmap, err);
 
+        rc = qcow2_bitmap_usable(bitmap, err);
         if (rc == 0)
             rc = qcow2_bitmap_fits(q, bitmap->granularity_bits, size, err);
         if (rc == 0)

@@ -79,22 +79,72 @@ int qcow2_bitmaps_write_flags(struct qcow2 *q, img_error *err)
     return rc == 0 ? imgi_io_flush(q->node->file, err) : rc;
 }
 
-/* Let the header name the directory of a list; without bitmaps there is none. */
+/*
+ * Set or clear the bit that makes the bitmaps valid. It is in the header's first sector; extensions
+ * need not be, and of a write that is cut short only some sectors may come to the disk.
+ */
+static int set_valid(struct qcow2 *q, bool valid, img_error *err)
+{
+    uint64_t autoclear = q->header.autoclear & ~(uint64_t)QCOW2_AUTOCLEAR_BITMAPS;
+    uint8_t bytes[8];
+    int rc;
+
+    autoclear |= valid ? QCOW2_AUTOCLEAR_BITMAPS : 0;
+    if (autoclear == q->header.autoclear)
+        return 0;
+    imgi_put_be64(bytes, autoclear);
+    rc = qcow2_header_update(q, QCOW2_AT_AUTOCLEAR, bytes, sizeof(bytes), err);
+    if (rc == 0)
+        q->header.autoclear = autoclear;
+    return rc;
+}
+
+/* Let the header name the directory of a list, not valid yet; without bitmaps there is none. */
 static int edit_header(struct qcow2_header *header, const void *opaque, img_error *err)
 {
     const struct qcow2_bitmap_list *list = opaque;
     uint8_t extension[QCOW2_BITMAPS_EXTENSION_BYTES] = {0};
 
+    header->autoclear &= ~(uint64_t)QCOW2_AUTOCLEAR_BITMAPS;
     if (list->count == 0) {
-        header->autoclear &= ~(uint64_t)QCOW2_AUTOCLEAR_BITMAPS;
         qcow2_extension_remove(header, QCOW2_EXT_BITMAPS);
         return 0;
     }
     imgi_put_be32(extension, (uint32_t)list->count);
     imgi_put_be64(extension + 8, list->directory_bytes);
     imgi_put_be64(extension + 16, list->directory_offset);
-    header->autoclear |= QCOW2_AUTOCLEAR_BITMAPS;
     return qcow2_extension_set(header, QCOW2_EXT_BITMAPS, extension, sizeof(extension), err);
+}
+
+/* Room in cluster 0 for the extension, if it is not there already. */
+static int check_room(const struct qcow2 *q, img_error *err)
+{
+    const struct qcow2_header *header = &q->header;
+    size_t name = header->backing_name ? strlen(header->backing_name) : 0;
+    size_t bytes = header->header_length + qcow2_extensions_encode(header, NULL) + name;
+
+    if (qcow2_extension_find(header, QCOW2_EXT_BITMAPS) ||
+        bytes + QCOW2_EXTENSION_HEAD + QCOW2_BITMAPS_EXTENSION_BYTES <= q->cluster_size)
+        return 0;
+    return imgi_fail(err, IMG_E_NOSPACE,
+                     "there is no room for the bitmaps extension in the header");
+}
+
+/*
+ * Switch the header to the directory of the list. After a failure nobody knows which of the two it
+ * names, and whether that is valid: both stay allocated, and before the next change of the disk
+ * the header is made to say that none is.
+ */
+static int switch_directory(struct qcow2 *q, img_error *err)
+{
+    int rc = set_valid(q, false, err);
+
+    if (rc == 0)
+        rc = qcow2_header_rewrite(q, edit_header, &q->bitmaps, err);
+    if (rc == 0)
+        rc = set_valid(q, q->bitmaps.count > 0, err);
+    q->bitmaps_lost = rc < 0;
+    return rc;
 }
 
 int qcow2_bitmaps_store(struct qcow2 *q, img_error *err)
@@ -102,30 +152,43 @@ int qcow2_bitmaps_store(struct qcow2 *q, img_error *err)
     struct qcow2_bitmap_list *list = &q->bitmaps;
     uint64_t old = list->directory_offset, old_bytes = list->directory_bytes, place = 0;
     uint64_t bytes = qcow2_bitmaps_bytes(list);
-    int rc = 0;
+    int rc = check_room(q, err);
 
-    if (bytes > QCOW2_BITMAP_DIRECTORY_BYTES_MAX)
-        return imgi_fail(err, IMG_E_NOSPACE, "Not enough space in the bitmap directory");
-    if (bytes > 0)
+    if (rc == 0 && bytes > QCOW2_BITMAP_DIRECTORY_BYTES_MAX)
+        rc = imgi_fail(err, IMG_E_NOSPACE, "Not enough space in the bitmap directory");
+    if (rc == 0 && bytes > 0)
         rc = qcow2_bitmap_alloc(q, bytes, &place, err);
     if (rc == 0 && bytes > 0)
         rc = write_directory(q, place, err);
     if (rc == 0)
         rc = qcow2_refcounts_out(q, err); /* flushes the directory too */
-    if (rc == 0) {
-        list->directory_offset = place;
-        list->directory_bytes = bytes;
-        rc = qcow2_header_rewrite(q, edit_header, list, err);
-    }
     if (rc < 0) {
-        list->directory_offset = old;
-        list->directory_bytes = old_bytes;
         qcow2_bitmap_cancel(q, place, bytes);
         return rc;
     }
+    list->directory_offset = place;
+    list->directory_bytes = bytes;
+    rc = switch_directory(q, err);
     /* Not noted for want of memory, it is lost space, which is no reason to fail. */
-    if (old != 0)
+    if (rc == 0 && old != 0)
         qcow2_bitmap_release(q, old, old_bytes, NULL);
+    return rc;
+}
+
+/* Disk and memory agree on the bitmaps again: there are none. */
+static int forget_bitmaps(struct qcow2 *q, img_error *err)
+{
+    uint8_t bytes[8];
+    int rc;
+
+    q->header.autoclear &= ~(uint64_t)QCOW2_AUTOCLEAR_BITMAPS;
+    imgi_put_be64(bytes, q->header.autoclear);
+    rc = qcow2_header_update(q, QCOW2_AT_AUTOCLEAR, bytes, sizeof(bytes), err);
+    if (rc < 0)
+        return rc;
+    qcow2_bitmaps_free(&q->bitmaps);
+    q->bitmaps_lost = false;
+    qcow2_bitmaps_update(q);
     return 0;
 }
 
@@ -164,7 +227,7 @@ static bool is_tracking(const struct qcow2_bitmap *bitmap)
 
 void qcow2_bitmaps_update(struct qcow2 *q)
 {
-    q->node->tracked = false;
+    q->node->tracked = q->bitmaps_lost;
     for (size_t i = 0; i < q->bitmaps.count; i++)
         q->node->tracked = q->node->tracked || is_tracking(&q->bitmaps.bitmaps[i]);
 }
@@ -213,6 +276,8 @@ int qcow2_track(struct imgi_node *node, uint64_t offset, uint64_t length, img_er
     struct qcow2 *q = qcow2_of(node);
     int rc = qcow2_writable(q, err);
 
+    if (rc == 0 && q->bitmaps_lost)
+        rc = forget_bitmaps(q, err);
     for (size_t i = 0; i < q->bitmaps.count; i++)
         q->bitmaps.bitmaps[i].marking = is_tracking(&q->bitmaps.bitmaps[i]);
     if (rc == 0)
@@ -265,7 +330,7 @@ int qcow2_bitmaps_finish(struct qcow2 *q, img_error *err)
 {
     int rc;
 
-    if (!any_marked(q) || q->broken)
+    if (!any_marked(q) || q->bitmaps_lost || q->broken)
         return 0;
     rc = imgi_cache_write(q->bitmap_cache, err);
     if (rc == 0)

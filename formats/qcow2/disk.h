@@ -155,6 +155,7 @@ int qcow2_extension_add_features(struct qcow2_header *header, img_error *err);
 int qcow2_refuse_features(const struct qcow2_header *header, uint64_t bits, img_error *err);
 
 #define QCOW2_BITMAPS_EXTENSION_BYTES 24
+#define QCOW2_EXTENSION_HEAD 8 /* type and length of any extension */
 
 /* The bitmaps extension ("Bitmaps extension"); false when the image has none. */
 struct qcow2_bitmaps {

@@ -10,7 +10,7 @@
 
 #include "disk.h"
 
-#define HEAD 8 /* type and length */
+#define HEAD QCOW2_EXTENSION_HEAD
 
 /* An entry of the feature name table. */
 #define FEATURE_BYTES 48

@@ -137,6 +137,7 @@ struct qcow2 {
     struct qcow2_frees frees;
     struct qcow2_bitmap_list bitmaps; /* loaded when open for writing, or asked for */
     struct imgi_cache *bitmap_cache;  /* clusters of the bitmaps' bits */
+    bool bitmaps_lost;                /* the disk may have other ones: bitmap_store.c */
     uint64_t free_hint;               /* every cluster below has a refcount that is not 0 */
     uint64_t stream_end; /* where the next compressed stream may be appended; 0: nowhere */
     bool lazy;           /* refcounts may be written late (lazy.c) */

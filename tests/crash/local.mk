@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 
-check_PROGRAMS += tests/crash/qcow2 tests/crash/chain
-TESTS += tests/crash/qcow2 tests/crash/chain
+check_PROGRAMS += tests/crash/qcow2 tests/crash/chain tests/crash/bitmaps
+TESTS += tests/crash/qcow2 tests/crash/chain tests/crash/bitmaps
 crash_sources = \
 	tests/crash/content.c tests/crash/content.h \
 	tests/crash/cut.c tests/crash/cut.h \
@@ -13,3 +13,5 @@ tests_crash_qcow2_SOURCES = $(crash_sources) tests/crash/qcow2.c
 tests_crash_qcow2_LDFLAGS = $(crash_ldflags)
 tests_crash_chain_SOURCES = $(crash_sources) tests/crash/chain.c
 tests_crash_chain_LDFLAGS = $(crash_ldflags)
+tests_crash_bitmaps_SOURCES = $(crash_sources) tests/crash/bitmaps.c
+tests_crash_bitmaps_LDFLAGS = $(crash_ldflags)
