@@ -16,6 +16,7 @@ cp out.qcow2 ../old
 interrupt() {
     local signal=$1 want=$2 status=0 pid
     shift 2
+    : >../err.txt # what an earlier one said is not to be taken for this one's
     # A job in the background is begun with SIGINT ignored, and img leaves it so.
     env --default-signal=INT "$IMG" convert --progress=json -r 2M "$@" 2>../err.txt &
     pid=$!
