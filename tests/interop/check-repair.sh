@@ -264,7 +264,7 @@ for name in image damaged; do
 done
 same image.merged damaged.merged
 secret="secret,id=key,data=words"
-"$QEMU_IMG" create -q -f qcow2 --object $secret \
+"$IMG" create -q -f qcow2 --object $secret \
     -o encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=10 image 4M
 look
 damage_no_blocks
