@@ -366,10 +366,37 @@ static int name_backing(struct imgi_node *node, const struct imgi_node *backing,
     return backing && (!name || !format) ? imgi_fail_nomem(err, "the backing file's name") : 0;
 }
 
+/*
+ * What is said of the backing image, without saying which it is ("backing.encrypt.key-secret=s"),
+ * is said of the one that the node's file names. *pairs is the caller's to free.
+ */
+static int complete_backing(const struct imgi_node *node, const img_options *said,
+                            const struct imgi_open *how, img_options **pairs, img_error *err)
+{
+    bool named = !node->backing_name;
+    const char *key;
+    char *path = NULL;
+    int rc = 0;
+
+    *pairs = NULL;
+    for (size_t i = 0; rc == 0 && (key = img_options_name(said, i)); i++) {
+        named = named || strcmp(key, "driver") == 0 || strcmp(key, "file") == 0 ||
+                has_prefix(key, "file.");
+        rc = add(pairs, key, img_options_get(said, key), err);
+    }
+    if (rc == 0 && !named)
+        rc = imgi_backing_path(how->policy, node->name, node->backing_name, &path, err);
+    if (rc == 0 && path)
+        rc = add(pairs, "file.filename", path, err);
+    img_free(path);
+    return rc;
+}
+
 static int open_backing(struct imgi_node *node, const struct layer *layer,
                         const struct imgi_open *how, img_error *err)
 {
     struct imgi_open below = *how;
+    img_options *pairs;
     int rc;
 
     if (!layer->backing) {
@@ -384,7 +411,10 @@ static int open_backing(struct imgi_node *node, const struct layer *layer,
     below.options = NULL;
     below.cache = how->backing_cache;
     below.format = node->backing_format; /* unless the user names another */
-    rc = imgi_spec_open(&node->backing, layer->backing, &below, err);
+    rc = complete_backing(node, layer->backing, how, &pairs, err);
+    if (rc == 0)
+        rc = imgi_spec_open(&node->backing, pairs, &below, err);
+    img_options_free(pairs);
     if (rc < 0) {
         imgi_error_prefix(err, "Could not open backing file");
         return rc;

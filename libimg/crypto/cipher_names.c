@@ -1,6 +1,5 @@
 /*
- * The names of ciphers, modes and IV generators, and what goes together. SPDX-License-Identifier:
- * BSD-2-Clause
+ * Names of ciphers and modes, and what goes together. SPDX-License-Identifier: BSD-2-Clause
  */
 #include <string.h>
 

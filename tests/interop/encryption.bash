@@ -6,7 +6,7 @@
 need "$QEMU_IMG" "$QEMU_IO"
 printf 'open sesame' >right.pw
 printf 'open sesam' >wrong.pw
-secrets=(--object secret,id=s,file=right.pw --object secret,id=w,file=wrong.pw)
+secrets=(--object "secret,id=s,file=right.pw" --object "secret,id=w,file=wrong.pw")
 luks=encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10
 
 # quemu COMMAND ARG...: qemu-img with the secrets. It measures processor time for iter-time, and

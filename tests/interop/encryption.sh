@@ -94,6 +94,11 @@ img convert -O qcow2 -o "$luks" data.raw base.qcow2
 "$IMG" create -q -f qcow2 -b base.qcow2 -F qcow2 over.qcow2
 expect_fail 1 "Could not open backing file: Parameter 'encrypt.key-secret' is required for cipher" \
     "$IMG" convert -O raw over.qcow2 back.raw
+named=$(opts plain over.qcow2),backing.encrypt.key-secret=s
+quemu convert --image-opts "$named" -O raw back.raw
+same data.raw back.raw
+img convert --image-opts "$named" -O raw back.raw
+same data.raw back.raw
 
 note "snapshots, resize, dd, rebase"
 img convert -O qcow2 -o "$luks" data.raw disk.qcow2
