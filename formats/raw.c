@@ -39,6 +39,8 @@ static int parse_preallocation(const char *text, enum imgi_prealloc *mode, img_e
             return 0;
         }
     }
+    if (strcmp(text, "metadata") == 0)
+        return imgi_fail(err, IMG_E_UNSUPPORTED, "Unsupported preallocation mode: metadata");
     return imgi_fail(err, IMG_E_INVAL, "Invalid parameter '%s'", text);
 }
 

@@ -148,6 +148,12 @@ int qcow2_create(struct imgi_create *create, img_error *err)
     uint64_t size = create->size;
     int rc = qcow2_options_read(create->options, create->table, &options, err);
 
+    /* Places that hold zeros would hide the backing image; those of extended entries need not. */
+    if (rc == 0 && options.backing && options.preallocation != IMG_PREALLOC_OFF &&
+        !options.extended_l2)
+        rc = imgi_fail(err, IMG_E_INVAL,
+                       "Backing file and preallocation can only be used at the same time if "
+                       "extended_l2 is on");
     if (rc == 0 && size > INT64_MAX - QCOW2_SECTOR)
         rc = imgi_fail(err, IMG_E_LIMIT, "Image size must be less than 8 EiB!");
     if (rc < 0)

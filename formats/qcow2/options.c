@@ -189,10 +189,6 @@ static int check_combinations(const struct reader *reader, const struct qcow2_op
     if (options->data_raw && options->backing)
         return imgi_fail(err, IMG_E_INVAL,
                          "Backing file and data-file-raw cannot be used at the same time");
-    if (options->backing && options->preallocation != IMG_PREALLOC_OFF && !options->extended_l2)
-        return imgi_fail(err, IMG_E_INVAL,
-                         "Backing file and preallocation can only be used at the same time if "
-                         "extended_l2 is on");
     return 0;
 }
 

@@ -75,6 +75,8 @@ same_err measure --size 1G
 same_err measure -O qcow2 -o cluster_size=4k data.qcow2
 same_err measure -O qcow2 -o cluster_size=2M --size 10T
 same_err measure -O qcow2 -o preallocation=full data.raw
+same_err measure -O qcow2 -o preallocation=metadata,backing_file=data.raw,backing_fmt=raw data.qcow2
+same_err measure --output=json -O qcow2 -o preallocation=falloc,extended_l2=on data.qcow2
 same_err measure -O qcow2 -o refcount_bits=1 --size 1T
 same_err measure -O vmdk data.raw
 same_err measure -O nonsense data.raw
