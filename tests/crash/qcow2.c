@@ -46,6 +46,8 @@ static const struct shape shapes[] = {
     {"cluster_size=2k", 512 << 10, 32 << 10, 200 << 10},
     {"cluster_size=4k", 256 << 10, 32 << 10, 1 << 20},
     {"cluster_size=4k,compat=0.10", 256 << 10, 32 << 10, 1 << 20},
+    {"cluster_size=16k,extended_l2=on", 1 << 20, 100 << 10, 0},
+    {"cluster_size=64k,extended_l2=on", 1 << 20, 100 << 10, 800 << 10},
 };
 
 struct recorder {

@@ -30,6 +30,7 @@ static const struct subject subjects[] = {
     {"qcow2", NULL, false, false},
     {"qcow2", "compat=0.10,cluster_size=4k", false, false},
     {"qcow2", "cluster_size=512,refcount_bits=64", false, false},
+    {"qcow2", "cluster_size=16k,extended_l2=on", false, false},
     {"qcow2", "cluster_size=4k", false, true},
     {"qcow2", "cluster_size=4k,compression_type=zstd", false, true},
     {"vmdk", "subformat=monolithicSparse", false, false},

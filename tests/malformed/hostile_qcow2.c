@@ -26,6 +26,7 @@ enum {
     L1_OFFSET = 40,
     REFTABLE_OFFSET = 48,
     REFTABLE_CLUSTERS = 56,
+    INCOMPATIBLE = 72,
     REFCOUNT_ORDER = 96,
     HEADER_LENGTH = 100,
     EXTENSIONS = 104
@@ -206,12 +207,103 @@ static void data_file(void)
     struct file file = blank(12, 4, 65536, 1);
     char *path = outside_path();
 
-    set64(&file, 72, 4);
+    set64(&file, INCOMPATIBLE, 4);
     set32(&file, EXTENSIONS, 0x44415441);
     set32(&file, EXTENSIONS + 4, strlen(path));
     memcpy(file.bytes + EXTENSIONS + 8, path, strlen(path));
     put(&file);
     free(path);
+}
+
+/*
+ * A disk of one cluster of 16 KiB, whose extended L2 entry (in cluster 4) is those two words;
+ * cluster 5 is there for it.
+ */
+static void put_extended(uint64_t descriptor, uint64_t bitmap)
+{
+    struct file file = blank(14, 6, 16384, 1);
+
+    set64(&file, INCOMPATIBLE, 1 << 4);
+    set64(&file, 3 << 14, COPIED | 4 << 14);
+    set64(&file, 4 << 14, descriptor);
+    set64(&file, (4 << 14) + 8, bitmap);
+    put(&file);
+}
+
+static void subclusters_fine(void)
+{
+    put_extended(COPIED | 5 << 14, UINT64_C(0xffff00000000fffe));
+}
+
+static void subclusters_both(void)
+{
+    put_extended(COPIED | 5 << 14, UINT64_C(0x0000000100000001));
+}
+
+static void subclusters_nowhere(void)
+{
+    put_extended(0, 1);
+}
+
+static void subclusters_compressed(void)
+{
+    put_extended(COMPRESSED | 5 << 14, UINT64_C(1) << 32);
+}
+
+static void subclusters_too_small(void)
+{
+    struct file file = blank(13, 5, 8192, 1);
+
+    set64(&file, INCOMPATIBLE, 1 << 4);
+    put(&file);
+}
+
+/* An image of one cluster in the data file of that name, whose L2 entry (in cluster 4) it is. */
+static void put_data_image(const char *name, uint64_t entry)
+{
+    struct file file = blank(12, 5, 4096, 1);
+
+    set64(&file, INCOMPATIBLE, 1 << 2);
+    set64(&file, 3 << 12, COPIED | 4 << 12);
+    set64(&file, 4 << 12, entry);
+    set32(&file, EXTENSIONS, 0x44415441);
+    set32(&file, EXTENSIONS + 4, strlen(name));
+    memcpy(file.bytes + EXTENSIONS + 8, name, strlen(name));
+    put(&file);
+}
+
+static void data_file_beside(void)
+{
+    put_base("base");
+    put_data_image("base", COPIED);
+}
+
+static void data_file_is_the_image(void)
+{
+    put_data_image("image", COPIED);
+}
+
+static void data_file_elsewhere(void)
+{
+    put_base("base");
+    put_data_image("base", COPIED | 1 << 12);
+}
+
+static void data_file_compressed(void)
+{
+    put_base("base");
+    put_data_image("base", COMPRESSED | 1 << 12);
+}
+
+static void data_file_url(void)
+{
+    put_data_image("nbd://127.0.0.1/disk", COPIED);
+}
+
+static void data_file_fifo(void)
+{
+    make_fifo("fifo");
+    put_data_image("fifo", COPIED);
 }
 
 /* A boot sector and a qcow2 header at once. */
@@ -406,6 +498,31 @@ const struct hostile hostile_qcow2[] = {
     {"R3 backing file without format", backing_without_format, "qcow2", IMG_REACH_ANY, true,
      WANT_REFUSED, DENIED},
     {"R4 external data file", data_file, "qcow2", IMG_REACH_DIRECTORY, false, WANT_REFUSED, 0},
+    {"R4 data file beside the image", data_file_beside, "qcow2", IMG_REACH_DIRECTORY, false,
+     WANT_FINE, 0},
+    {"R4 data file, none may be reached", data_file_beside, "qcow2", IMG_REACH_NONE, false,
+     WANT_REFUSED, DENIED},
+    {"R4 data file is the image itself", data_file_is_the_image, "qcow2", IMG_REACH_ANY, false,
+     WANT_REFUSED, 0},
+    {"R4 data file nbd:", data_file_url, "qcow2", IMG_REACH_ANY, false, WANT_REFUSED, DENIED},
+    {"R4 data file is a FIFO", data_file_fifo, "qcow2", IMG_REACH_ANY, false, WANT_REFUSED, 0},
+    {"an entry that leads elsewhere in the data file", data_file_elsewhere, "qcow2", IMG_REACH_ANY,
+     false, WANT_READ_ERROR, IMG_E_CORRUPT},
+    {"a compressed cluster in a data file", data_file_compressed, "qcow2", IMG_REACH_ANY, false,
+     WANT_READ_ERROR, IMG_E_CORRUPT},
+    {"subclusters of all kinds", subclusters_fine, "qcow2", IMG_REACH_ANY, false, WANT_FINE, 0},
+    {"a subcluster of data and of zeros", subclusters_both, "qcow2", IMG_REACH_ANY, false,
+     WANT_READ_ERROR, IMG_E_CORRUPT},
+    {"a subcluster of data that has no place", subclusters_nowhere, "qcow2", IMG_REACH_ANY, false,
+     WANT_READ_ERROR, IMG_E_CORRUPT},
+    {"subclusters of a compressed cluster", subclusters_compressed, "qcow2", IMG_REACH_ANY, false,
+     WANT_READ_ERROR, IMG_E_CORRUPT},
+    {"the check of a subcluster of data and of zeros", subclusters_both, "qcow2", IMG_REACH_ANY,
+     false, WANT_FAULTS, 0},
+    {"the check of subclusters of a compressed cluster", subclusters_compressed, "qcow2",
+     IMG_REACH_ANY, false, WANT_FAULTS, 0},
+    {"subclusters smaller than a sector", subclusters_too_small, "qcow2", IMG_REACH_ANY, false,
+     WANT_REFUSED, 0},
     {"R5 format of the image not named", backing_beside, NULL, IMG_REACH_ANY, true, WANT_REFUSED,
      DENIED},
     {"R10 backing file is the image itself", backing_itself, "qcow2", IMG_REACH_ANY, false,
