@@ -16,7 +16,10 @@ for cluster in 16384 2097152; do
     row qcow2 extended_l2=on,cluster_size=$cluster -c $cluster
 done
 row qcow2 extended_l2=on,preallocation=metadata "" 65536
+row qcow2 data_file=data "" 65536
+row qcow2 data_file=data,extended_l2=on,cluster_size=16k "" 16384
 backing=
+row qcow2 data_file=data,data_file_raw=on,cluster_size=4k "" 4096
 for preallocation in metadata falloc full; do
     row qcow2 preallocation=$preallocation "" 65536
 done

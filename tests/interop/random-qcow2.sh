@@ -15,6 +15,12 @@ for options in extended_l2=on extended_l2=on,cluster_size=16k,refcount_bits=1; d
     random_rounds qcow2 "$options" "$QEMU_IMG" "$IMG"
     random_compressed qcow2 "$options"
 done
+for options in data_file=image.data,cluster_size=4k data_file=image.data,extended_l2=on \
+    data_file=image.data,data_file_raw=on,cluster_size=512; do
+    random_rounds qcow2 "$options" "$QEMU_IMG" "$IMG"
+done
+cmp -n $size image.data twin.raw || fail "a raw data file is not the disk"
+random_backed qcow2 data_file=image.data,cluster_size=4k
 random_backed qcow2 cluster_size=4k
 random_backed qcow2 extended_l2=on
 random_backed qcow2 extended_l2=on,preallocation=metadata
