@@ -66,7 +66,7 @@ int qcow2_change_refcount(struct qcow2_change *change, uint64_t cluster, uint64_
                           uint64_t *next, img_error *err);
 /*
  * Find the COPIED flags of an L2 table in memory that will be wrong: *wrong says whether there are
- * any. write: set them right.
+ * any. write: set them right. Fails when it leads to what is not counted.
  */
 int qcow2_change_flags(struct qcow2_change *change, uint8_t *table, bool write, bool *wrong,
                        img_error *err);

@@ -295,30 +295,61 @@ int qcow2_change_refcount(struct qcow2_change *change, uint64_t cluster, uint64_
     return 0;
 }
 
+/* What the disk will refer to must be counted, or it would be given to somebody else. */
+static int refcount_in_use(struct qcow2_change *change, uint64_t cluster, uint64_t *next,
+                           img_error *err)
+{
+    uint64_t old;
+    int rc = qcow2_change_refcount(change, cluster, &old, next, err);
+
+    if (rc == 0 && *next == 0)
+        rc = imgi_fail(err, IMG_E_CORRUPT, "host cluster %" PRIu64 " is in use, but not counted",
+                       cluster);
+    return rc;
+}
+
+static int check_packed(struct qcow2_change *change, uint64_t entry, img_error *err)
+{
+    unsigned bits = change->q->cluster_bits;
+    struct qcow2_packed packed;
+    int rc = 0;
+
+    qcow2_packed_decode(bits, entry, &packed);
+    for (uint64_t i = packed.offset >> bits;
+         rc == 0 && i <= (packed.offset + packed.length - 1) >> bits; i++) {
+        uint64_t next;
+
+        rc = refcount_in_use(change, i, &next, err);
+    }
+    return rc;
+}
+
 int qcow2_change_flags(struct qcow2_change *change, uint8_t *table, bool write, bool *wrong,
                        img_error *err)
 {
     const struct qcow2 *q = change->q;
+    int rc = 0;
 
     *wrong = false;
-    for (uint64_t i = 0; i < qcow2_l2_entries(q) && (write || !*wrong); i++) {
+    for (uint64_t i = 0; rc == 0 && i < qcow2_l2_entries(q); i++) {
         struct qcow2_raw raw = qcow2_raw_get(q, table, i);
-        uint64_t host = raw.cluster & QCOW2_OFFSET_MASK, old, next;
-        int rc;
+        uint64_t host = raw.cluster & QCOW2_OFFSET_MASK, next;
 
-        if (raw.cluster & QCOW2_COMPRESSED || host == 0)
+        if (raw.cluster & QCOW2_COMPRESSED) {
+            rc = check_packed(change, raw.cluster, err);
             continue;
-        rc = qcow2_change_refcount(change, host >> q->cluster_bits, &old, &next, err);
-        if (rc < 0)
-            return rc;
-        if ((next == 1) == !!(raw.cluster & QCOW2_COPIED))
+        }
+        if (host == 0)
+            continue;
+        rc = refcount_in_use(change, host >> q->cluster_bits, &next, err);
+        if (rc < 0 || (next == 1) == !!(raw.cluster & QCOW2_COPIED))
             continue;
         *wrong = true;
         raw.cluster ^= QCOW2_COPIED;
         if (write)
             qcow2_raw_put(q, table, i, raw);
     }
-    return 0;
+    return rc;
 }
 
 static int choose_l2(struct qcow2_change *change, uint64_t index, img_error *err)

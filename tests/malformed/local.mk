@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 
 malformed_tests = tests/malformed/truncate tests/malformed/fields tests/malformed/hostile
-malformed_tests += tests/malformed/repair
+malformed_tests += tests/malformed/repair tests/malformed/snapshots
 check_PROGRAMS += $(malformed_tests)
 TESTS += $(malformed_tests)
 
@@ -16,3 +16,4 @@ tests_malformed_hostile_SOURCES += tests/malformed/hostile_qcow2.c tests/malform
 tests_malformed_hostile_SOURCES += $(malformed_common)
 tests_malformed_hostile_LDADD = $(LDADD) $(ZLIB_LIBS)
 tests_malformed_repair_SOURCES = tests/malformed/repair.c $(malformed_common)
+tests_malformed_snapshots_SOURCES = tests/malformed/snapshots.c $(malformed_common)

@@ -33,6 +33,8 @@ void workshop_empty(void);
 void workshop_leave(void);
 /* A file of the fixtures folder; free it with file_free. */
 struct file file_fixture(const char *name);
+/* A file in the workshop, likewise. */
+struct file file_load(const char *path);
 /* length zero bytes. */
 struct file file_zeros(size_t length);
 struct file file_copy(const struct file *file);

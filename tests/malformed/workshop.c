@@ -72,15 +72,12 @@ struct file file_zeros(size_t length)
     return file;
 }
 
-struct file file_fixture(const char *name)
+struct file file_load(const char *path)
 {
-    char path[PATH_MAX];
     struct stat facts;
     struct file file;
-    FILE *stream;
+    FILE *stream = fopen(path, "rbe");
 
-    snprintf(path, sizeof(path), "fixtures/%s", name);
-    stream = fopen(path, "rbe");
     if (!stream || fstat(fileno(stream), &facts) < 0)
         give_up("open", path);
     file = file_zeros((size_t)facts.st_size);
@@ -88,6 +85,14 @@ struct file file_fixture(const char *name)
         give_up("read", path);
     fclose(stream);
     return file;
+}
+
+struct file file_fixture(const char *name)
+{
+    char path[PATH_MAX];
+
+    snprintf(path, sizeof(path), "fixtures/%s", name);
+    return file_load(path);
 }
 
 struct file file_copy(const struct file *file)
