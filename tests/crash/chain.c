@@ -228,6 +228,7 @@ int main(int argc, char **argv)
     char directory[] = "/tmp/img-crash.XXXXXX";
     struct cut_result result = {0, 0};
 
+    judge_begin();
     if (!mkdtemp(directory) || chdir(directory) < 0)
         return 99;
     for (size_t i = 0; i < IMGI_COUNT(scenarios); i++)
@@ -235,6 +236,7 @@ int main(int argc, char **argv)
             run_scenario(&scenarios[i], seed + n, &result);
     if (chdir("/") == 0)
         rmdir(directory);
+    judge_end();
     printf("%zu states, %zu failed\n", result.states, result.failed);
     return result.failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

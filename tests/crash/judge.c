@@ -20,6 +20,36 @@ struct trial {
     size_t size;
 };
 
+static img_secrets *secrets;
+static img_options *options; /* name the key; an image without encryption does not look at it */
+
+void judge_begin(void)
+{
+    img_options *key = img_options_new();
+    img_error err;
+
+    secrets = img_secrets_new();
+    options = img_options_new();
+    if (!key || !secrets || !options)
+        give_up("judge", "no memory");
+    if (img_options_parse(key, "id=key,data=passphrase", &err) < 0 ||
+        img_secrets_add(secrets, key, &err) < 0 || img_options_parse(options, JUDGE_KEY, &err) < 0)
+        give_up("judge", err.message);
+    img_options_free(key);
+}
+
+void judge_end(void)
+{
+    img_secrets_free(secrets);
+    img_options_free(options);
+}
+
+img_open_params judge_params(unsigned flags)
+{
+    return (img_open_params){
+        .format = "qcow2", .flags = flags, .options = options, .secrets = secrets};
+}
+
 static void say_finding(void *opaque, const char *text)
 {
     snprintf(opaque, 200, "%s", text);
@@ -47,7 +77,7 @@ static const char *judge_check(const struct trial *trial, img_job *job, img_imag
 
 static img_image *open_image(const struct trial *trial, unsigned flags)
 {
-    const img_open_params params = {.format = "qcow2", .flags = flags};
+    const img_open_params params = judge_params(flags);
     img_image *image;
     img_error err;
 

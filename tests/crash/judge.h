@@ -7,6 +7,16 @@
 
 #include "content.h"
 
+/* The create option for an encrypted image: judge_params has its key. */
+#define JUDGE_KEY "encrypt.key-secret=key"
+
+/* Before anything below, and after all of it. */
+void judge_begin(void);
+void judge_end(void);
+
+/* How to open a qcow2 image, encrypted or not. */
+img_open_params judge_params(unsigned flags);
+
 /*
  * The qcow2 image of that name must open, have no damage worse than lost space (a dirty one: none
  * that a repair does not mend) and hold what `content` allows when the log ends before entry `log`

@@ -24,6 +24,7 @@
 #define SNAPSHOTS 24u
 #define IMAGE "image"
 #define BASE "base"
+#define DATA "data"   /* an external data file */
 #define BASE_WRITE 1u /* the number of what the base holds */
 
 /* An image that is written to. */
@@ -43,6 +44,10 @@ static const struct shape shapes[] = {
     {"cluster_size=64k", 2 << 20, 300 << 10, 0},
     {"cluster_size=512,lazy_refcounts=on", 256 << 10, 64 << 10, 0},
     {"cluster_size=4k,lazy_refcounts=on", 1 << 20, 100 << 10, 0},
+    {"cluster_size=16k,extended_l2=on", 1 << 20, 100 << 10, 0},
+    {"cluster_size=16k,extended_l2=on", 1 << 20, 100 << 10, 500 << 10},
+    {"cluster_size=4k,data_file=" DATA, 1 << 20, 100 << 10, 0},
+    {"cluster_size=4k,encrypt.format=luks,encrypt.iter-time=10," JUDGE_KEY, 1 << 20, 100 << 10, 0},
     {"cluster_size=2k", 512 << 10, 32 << 10, 200 << 10},
     {"cluster_size=4k", 256 << 10, 32 << 10, 1 << 20},
     {"cluster_size=4k,compat=0.10", 256 << 10, 32 << 10, 1 << 20},
@@ -139,9 +144,9 @@ static void write_compressed(struct recorder *r)
     begin(r);
     content_put(&r->content, offset, length, n);
     content_fill(r->buffer, offset, (size_t)length, n);
-    must("compressed write",
-         img_write_compressed(r->image, offset, r->buffer, (size_t)length, &err), &err);
-    end(r, false);
+    end_if_done(r, "compressed write",
+                img_write_compressed(r->image, offset, r->buffer, (size_t)length, &err), &err,
+                false);
 }
 
 static void zero_range(struct recorder *r, unsigned flags)
@@ -325,6 +330,7 @@ static void make_base(struct recorder *r)
 /* The files as they are before anything is recorded. */
 static void make_files(struct recorder *r)
 {
+    const img_open_params params = {.secrets = judge_params(0).secrets};
     img_options *options = img_options_new();
     img_error err;
 
@@ -337,7 +343,7 @@ static void make_files(struct recorder *r)
              &err);
     }
     must("create " IMAGE,
-         img_create(&r->image, IMAGE, "qcow2", r->shape->size, options, NULL, &err), &err);
+         img_create(&r->image, IMAGE, "qcow2", r->shape->size, options, &params, &err), &err);
     r->cluster = img_cluster_size(r->image);
     content_fill(r->buffer, 0, (size_t)r->shape->filled, content_write(&r->content));
     content_put(&r->content, 0, r->shape->filled, r->content.writes);
@@ -347,11 +353,13 @@ static void make_files(struct recorder *r)
     disk_load(&r->disk, IMAGE);
     if (r->shape->base)
         disk_load(&r->disk, BASE);
+    if (strstr(r->shape->options, "data_file"))
+        disk_load(&r->disk, DATA);
 }
 
 static void record(struct recorder *r, unsigned operations)
 {
-    const img_open_params params = {.format = "qcow2", .flags = IMG_OPEN_WRITE};
+    const img_open_params params = judge_params(IMG_OPEN_WRITE);
     img_error err;
 
     make_files(r);
@@ -368,7 +376,7 @@ static void record(struct recorder *r, unsigned operations)
 /* Every snapshot that must be there holds what it was made of. */
 static const char *judge_snapshots(const struct recorder *r, size_t log, char *text, size_t size)
 {
-    const img_open_params params = {.format = "qcow2"};
+    const img_open_params params = judge_params(0);
     const char *complaint = NULL;
     img_image *image;
     img_error err;
@@ -426,6 +434,7 @@ static void run_case(const struct shape *shape, uint64_t seed, struct cut_result
     free(r.buffer);
     unlink(IMAGE);
     unlink(BASE);
+    unlink(DATA);
 }
 
 int main(int argc, char **argv)
@@ -434,6 +443,7 @@ int main(int argc, char **argv)
     char directory[] = "/tmp/img-crash.XXXXXX";
     struct cut_result result = {0, 0};
 
+    judge_begin();
     if (!mkdtemp(directory) || chdir(directory) < 0)
         return 99;
     for (size_t i = 0; i < IMGI_COUNT(shapes); i++)
@@ -441,6 +451,7 @@ int main(int argc, char **argv)
             run_case(&shapes[i], seed + n, &result);
     if (chdir("/") == 0)
         rmdir(directory);
+    judge_end();
     printf("%zu states, %zu failed\n", result.states, result.failed);
     return result.failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -491,6 +491,7 @@ int main(int argc, char **argv)
     struct files files[3];
 
     setvbuf(stdout, NULL, _IOLBF, 0);
+    judge_begin();
     if (!mkdtemp(directory) || chdir(directory) < 0)
         return 99;
     make_files(&files[PLAIN], PLAIN);
@@ -513,6 +514,7 @@ int main(int argc, char **argv)
     }
     if (chdir("/") == 0)
         rmdir(directory);
+    judge_end();
     printf("%zu passed, %zu failed\n", tally.passed, tally.failed);
     return tally.failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -24,7 +24,8 @@ enum flat_feature {
     FLAT_CHAIN = 1u << 0,        /* has a backing image: commit and rebase */
     FLAT_NO_PACKED = 1u << 1,    /* cannot hold compressed clusters */
     FLAT_NO_SNAPSHOTS = 1u << 2, /* cannot hold snapshots */
-    FLAT_FIXED = 1u << 3         /* is not amended: its options are what is tested */
+    FLAT_FIXED = 1u << 3,        /* is not amended: its options are what is tested */
+    FLAT_SECRET = 1u << 4        /* is encrypted */
 };
 
 struct flat_disk {

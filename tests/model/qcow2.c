@@ -20,6 +20,8 @@
 #define TWIN "twin.raw"
 /* The data file alone must be the disk. */
 #define RAW "data_file=data,data_file_raw=on"
+#define SECRET "encrypt.key-secret=key"
+#define OBJECT "secret,id=key,data=passphrase"
 
 static const struct flat_shape shapes[] = {
     {"cluster_size=64k", 3 << 20, 0},
@@ -30,6 +32,9 @@ static const struct flat_shape shapes[] = {
     {"cluster_size=4k,compat=0.10", 1 << 20, 0},
     {"cluster_size=4k,lazy_refcounts=on", 1 << 20, FLAT_FIXED},
     {"cluster_size=2M,refcount_bits=8", 3 << 20, 0},
+    {"cluster_size=4k,encrypt.format=luks,encrypt.iter-time=10," SECRET, 1 << 20,
+     FLAT_NO_PACKED | FLAT_SECRET},
+    {"cluster_size=16k,extended_l2=on", 1 << 20, FLAT_CHAIN},
     {"cluster_size=4k", 1 << 20, FLAT_CHAIN},
     {"cluster_size=64k,compat=0.10", 2 << 20, FLAT_CHAIN},
     {"cluster_size=1k,refcount_bits=4", 500 << 10, FLAT_CHAIN},
@@ -44,6 +49,8 @@ static const struct flat_shape shapes[] = {
 };
 
 static const char *qemu_img;
+static img_secrets *secrets;
+static img_options *with_secret; /* to open an encrypted image */
 
 /* A shell command that must end with 0. */
 static void run_command(const struct flat *flat, const char *format, ...)
@@ -66,7 +73,13 @@ static void say(void *opaque, const char *text)
 
 static void open_image(struct flat *flat, unsigned flags)
 {
-    const img_open_params params = {.format = "qcow2", .flags = flags, .cache = IMG_CACHE_UNSAFE};
+    const img_open_params params = {
+        .format = "qcow2",
+        .flags = flags,
+        .cache = IMG_CACHE_UNSAFE,
+        .options = flat->shape->features & FLAT_SECRET ? with_secret : NULL,
+        .secrets = secrets,
+    };
     img_error err;
 
     flat_must(flat, "open", img_open(&flat->image, FLAT_IMAGE, &params, &err), &err);
@@ -126,7 +139,8 @@ static void verify_one_by_peer(struct flat *flat)
 {
     const struct flat_snapshot *kept = &flat->snapshots[flat_random(flat, FLAT_SNAPSHOTS)];
 
-    if (!kept->name[0] || kept->disk.size != flat->disk.size)
+    if (!kept->name[0] || kept->disk.size != flat->disk.size ||
+        (flat->shape->features & FLAT_SECRET))
         return;
     write_twin(flat, &kept->disk);
     run_command(flat, "%s convert -f qcow2 -l snapshot.name=%s -O raw " FLAT_IMAGE " peer.raw",
@@ -136,6 +150,9 @@ static void verify_one_by_peer(struct flat *flat)
 
 static void verify(struct flat *flat)
 {
+    const char *name = flat->shape->features & FLAT_SECRET
+                           ? "driver=qcow2,file.filename=" FLAT_IMAGE "," SECRET
+                           : "driver=qcow2,file.filename=" FLAT_IMAGE;
     img_check_result result = {0};
     img_error err;
 
@@ -148,15 +165,18 @@ static void verify(struct flat *flat)
     close_image(flat);
     verify_snapshots(flat);
     write_twin(flat, &flat->disk);
-    run_command(flat, "%s check -q -f qcow2 " FLAT_IMAGE, qemu_img);
-    run_command(flat, "%s compare -q -f raw -F qcow2 " TWIN " " FLAT_IMAGE, qemu_img);
+    run_command(flat, "%s check -q --object " OBJECT " --image-opts %s", qemu_img, name);
+    run_command(
+        flat, "%s compare -q --object " OBJECT " --image-opts file.filename=" TWIN ",driver=raw %s",
+        qemu_img, name);
     if (strstr(flat->shape->options, RAW))
-        run_command(flat, "cmp data " TWIN);
+        run_command(flat, "cmp " TWIN " data");
     verify_one_by_peer(flat);
 }
 
 static void make_image(struct flat *flat)
 {
+    const img_open_params params = {.secrets = secrets};
     img_options *options = img_options_new();
     img_error err;
 
@@ -171,9 +191,10 @@ static void make_image(struct flat *flat)
         flat_must(flat, "options", img_options_set(options, "backing_file", base, &err), &err);
         flat_must(flat, "options", img_options_set(options, "backing_fmt", "qcow2", &err), &err);
     }
-    flat_must(flat, "create",
-              img_create(&flat->image, FLAT_IMAGE, "qcow2", flat->shape->size, options, NULL, &err),
-              &err);
+    flat_must(
+        flat, "create",
+        img_create(&flat->image, FLAT_IMAGE, "qcow2", flat->shape->size, options, &params, &err),
+        &err);
     flat->cluster = img_cluster_size(flat->image);
     close_image(flat);
     img_options_free(options);
@@ -202,6 +223,21 @@ static void run(const struct flat_shape *shape, uint64_t seed, unsigned batches)
     run_command(&flat, "rm -f " FLAT_IMAGE " " TWIN " peer.raw data base*");
 }
 
+static void make_secrets(void)
+{
+    img_options *properties = img_options_new();
+    img_error err;
+
+    secrets = img_secrets_new();
+    with_secret = img_options_new();
+    if (!secrets || !properties || !with_secret ||
+        img_options_parse(properties, "id=key,data=passphrase", &err) < 0 ||
+        img_secrets_add(secrets, properties, &err) < 0 ||
+        img_options_parse(with_secret, SECRET, &err) < 0)
+        abort();
+    img_options_free(properties);
+}
+
 int main(int argc, char **argv)
 {
     uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
@@ -214,9 +250,12 @@ int main(int argc, char **argv)
         return 99;
     if (system("${QEMU_IMG:-qemu-img} --version >/dev/null") != 0)
         return 77;
+    make_secrets();
     printf("seed %" PRIu64 ", %u batches of %u operations each\n", seed, batches, OPERATIONS);
     for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
         run(&shapes[i], seed + i, batches);
+    img_secrets_free(secrets);
+    img_options_free(with_secret);
     if (chdir("/") == 0)
         rmdir(directory);
     return EXIT_SUCCESS;
