@@ -22,7 +22,7 @@
 #include "libimg.h"
 
 #define THREADS 4u
-#define ROUNDS 6u
+#define ROUNDS 4u
 #define OPERATIONS 150u
 #define BLOCK 512u
 #define SIZE_MAXIMUM (8u << 20)
@@ -30,8 +30,13 @@
 struct shape {
     const char *name, *format, *options;
     uint64_t cluster, size;
-    bool base;
+    enum { PLAIN, OVERLAY, KEPT, SECRET } kind; /* KEPT: a snapshot is made between two rounds */
 };
+
+#define KEY "encrypt.key-secret=key"
+
+static img_secrets *secrets;
+static img_options *key; /* to open an encrypted image */
 
 struct shared {
     const struct shape *shape;
@@ -229,6 +234,7 @@ static void must(int rc, const img_error *err)
 
 static void make_image(struct shared *s)
 {
+    const img_open_params params = {.secrets = secrets};
     img_options *options = img_options_new();
     img_image *image;
     img_error err;
@@ -236,17 +242,18 @@ static void make_image(struct shared *s)
     if (s->shape->options)
         must(img_options_parse(options, s->shape->options, &err), &err);
     for (uint64_t at = 0; at < s->half; at += BLOCK)
-        memset(s->content + at, s->shape->base ? 'b' : 0, BLOCK);
+        memset(s->content + at, s->shape->kind == OVERLAY ? 'b' : 0, BLOCK);
     for (uint64_t at = s->half; at < s->shape->size; at += BLOCK)
         stamp(s->content + at, at, 0);
-    if (s->shape->base) {
+    if (s->shape->kind == OVERLAY) {
         must(img_create(&image, "base", "raw", s->shape->size, NULL, NULL, &err), &err);
         must(img_write(image, 0, s->content, (size_t)s->shape->size, &err), &err);
         must(img_close(image, &err), &err);
         must(img_options_parse(options, "backing_file=base,backing_fmt=raw", &err), &err);
     }
-    must(img_create(&image, "image", s->shape->format, s->shape->size, options, NULL, &err), &err);
-    if (!s->shape->base)
+    must(img_create(&image, "image", s->shape->format, s->shape->size, options, &params, &err),
+         &err);
+    if (s->shape->kind != OVERLAY)
         must(img_write(image, s->half, s->content + s->half, (size_t)s->half, &err), &err);
     must(img_close(image, &err), &err);
     img_options_free(options);
@@ -254,7 +261,10 @@ static void make_image(struct shared *s)
 
 static void open_image(struct shared *s)
 {
-    const img_open_params params = {.format = s->shape->format, .flags = IMG_OPEN_WRITE};
+    const img_open_params params = {.format = s->shape->format,
+                                    .flags = IMG_OPEN_WRITE,
+                                    .options = s->shape->kind == SECRET ? key : NULL,
+                                    .secrets = secrets};
     img_error err;
 
     must(img_open(&s->image, "image", &params, &err), &err);
@@ -300,6 +310,11 @@ static void one_round(struct shared *s, struct worker *workers)
     must(img_close(s->image, &err), &err);
     open_image(s);
     verify(s, workers[0].buffer);
+    if (s->shape->kind == KEPT) {
+        img_snapshot snapshot = {.name = "kept", .icount = UINT64_MAX};
+
+        must(img_snapshot_create(s->image, &snapshot, &err), &err);
+    }
     must(img_close(s->image, &err), &err);
 }
 
@@ -328,12 +343,20 @@ static void run(const struct shape *shape)
 static void threads_share_an_image(void **state)
 {
     static const struct shape shapes[] = {
-        {"qcow2", "qcow2", "cluster_size=64k", 65536, 4 << 20, false},
-        {"qcow2, small clusters", "qcow2", "cluster_size=512", 512, 512 << 10, false},
-        {"qcow2, version 2", "qcow2", "compat=0.10,cluster_size=4k", 4096, 2 << 20, false},
-        {"qcow2 overlay", "qcow2", "cluster_size=4k", 4096, 2 << 20, true},
-        {"VMDK", "vmdk", "subformat=monolithicSparse", 65536, 4 << 20, false},
-        {"raw", "raw", NULL, 4096, 2 << 20, false},
+        {"qcow2", "qcow2", "cluster_size=64k", 65536, 4 << 20, PLAIN},
+        {"qcow2, small clusters", "qcow2", "cluster_size=512", 512, 512 << 10, KEPT},
+        {"qcow2, version 2", "qcow2", "compat=0.10,cluster_size=4k", 4096, 2 << 20, KEPT},
+        {"qcow2, refcounts late", "qcow2", "lazy_refcounts=on,cluster_size=4k", 4096, 2 << 20,
+         KEPT},
+        {"qcow2 overlay", "qcow2", "cluster_size=4k", 4096, 2 << 20, OVERLAY},
+        {"subclusters", "qcow2", "extended_l2=on,cluster_size=32k", 32768, 4 << 20, KEPT},
+        {"overlay of subclusters", "qcow2", "extended_l2=on,cluster_size=32k", 32768, 4 << 20,
+         OVERLAY},
+        {"data file", "qcow2", "data_file=data,cluster_size=4k", 4096, 2 << 20, PLAIN},
+        {"LUKS", "qcow2", "encrypt.format=luks,encrypt.iter-time=10,cluster_size=4k," KEY, 4096,
+         2 << 20, SECRET},
+        {"VMDK", "vmdk", "subformat=monolithicSparse", 65536, 4 << 20, PLAIN},
+        {"raw", "raw", NULL, 4096, 2 << 20, PLAIN},
     };
 
     (void)state;
@@ -345,13 +368,25 @@ static int set_up(void **state)
 {
     static char directory[] = "/tmp/img-concurrent.XXXXXX";
 
+    img_options *secret = img_options_new();
+    img_error err;
+
+    secrets = img_secrets_new();
+    key = img_options_new();
+    must(img_options_parse(secret, "id=key,data=passphrase", &err), &err);
+    must(img_secrets_add(secrets, secret, &err), &err);
+    must(img_options_parse(key, KEY, &err), &err);
+    img_options_free(secret);
     *state = directory;
     return mkdtemp(directory) && chdir(directory) == 0 ? 0 : -1;
 }
 
 static int tear_down(void **state)
 {
+    img_secrets_free(secrets);
+    img_options_free(key);
     unlink("image");
+    unlink("data");
     unlink("base");
     return chdir("/") == 0 && rmdir(*state) == 0 ? 0 : -1;
 }
