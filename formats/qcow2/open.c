@@ -282,6 +282,8 @@ static int prepare_writing(struct qcow2 *q, img_error *err)
     if (rc == 0)
         rc = clear_promises(q, err);
     q->lazy = q->header.compatible & QCOW2_COMPAT_LAZY_REFCOUNTS;
+    if (imgi_options_string(q->node->options, qcow2_open_options, "lazy-refcounts"))
+        q->lazy = imgi_options_bool(q->node->options, qcow2_open_options, "lazy-refcounts");
     return rc;
 }
 
@@ -315,6 +317,12 @@ static bool nothing_mapped(const struct qcow2 *q)
 
 static int read_open_options(struct qcow2 *q, img_error *err)
 {
+    bool lazy = imgi_options_bool(q->node->options, qcow2_open_options, "lazy-refcounts");
+
+    if (lazy && q->header.version < 3)
+        return imgi_fail(err, IMG_E_INVAL,
+                         "Lazy refcounts require a qcow2 image with at least qemu 1.1 "
+                         "compatibility level");
     q->discard_no_unref =
         imgi_options_bool(q->node->options, qcow2_open_options, "discard-no-unref");
     if (q->discard_no_unref && q->header.version < 3)

@@ -60,6 +60,8 @@ const struct imgi_opt qcow2_open_options[] = {
     {"data-file.filename", IMGI_OPT_STRING, NULL, "The same as data-file", true},
     {"discard-no-unref", IMGI_OPT_BOOL, "off", "Discarded clusters keep their place in the file",
      true},
+    {"lazy-refcounts", IMGI_OPT_BOOL, NULL, "Postpone refcount updates, whatever the image says",
+     true},
     ACCEPTED("pass-discard-request", IMGI_OPT_BOOL),
     ACCEPTED("pass-discard-snapshot", IMGI_OPT_BOOL),
     ACCEPTED("pass-discard-other", IMGI_OPT_BOOL),

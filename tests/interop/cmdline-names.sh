@@ -23,13 +23,15 @@ for options in $QCOW2 $RAW file.filename=data.qcow2 driver=qcow2,file.driver=fil
     $QCOW2,pass-discard-request=on $QCOW2,pass-discard-snapshot=off,pass-discard-other=off \
     $QCOW2,file.cache.direct=on $QCOW2,file.discard=unmap $RAW,offset=0 \
     driver=qcow2,file.filename=over.qcow2 driver=vmdk,file.filename=monolithicSparse.vmdk \
-    driver=raw,file.filename=over.qcow2 $QCOW2,file.read-only=on; do
+    driver=raw,file.filename=over.qcow2 $QCOW2,file.read-only=on \
+    $QCOW2,lazy-refcounts=on $QCOW2,lazy-refcounts=off; do
     same_err map --output=json --image-opts $options
     same_err compare --image-opts $options $QCOW2
     same_disk out.raw convert --image-opts $options out.raw
 done
 for options in '' data.qcow2 driver=qcow2 driver=nonsense driver=nonsense,file.filename=data.qcow2 \
-    $QCOW2,nonsense=1 $QCOW2,id=disk $QCOW2,file.nonsense=1 $QCOW2,file.driver=host_device \
+    $QCOW2,nonsense=1 $QCOW2,lazy-refcounts=maybe driver=qcow2,file.filename=v2.qcow2,lazy-refcounts=on \
+    $QCOW2,id=disk $QCOW2,file.nonsense=1 $QCOW2,file.driver=host_device \
     $QCOW2,file.driver=host_cdrom driver=qcow2,file.filename=missing \
     driver=qcow2,file.driver=file driver=qcow2,file=node driver=qcow2,file.filename=data.raw \
     $QCOW2,file.locking=maybe $QCOW2,file.aio=maybe $QCOW2,file.aio=native \

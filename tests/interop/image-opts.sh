@@ -76,6 +76,18 @@ for mode in off on unmap; do
 done
 [ "$size_unmap" -lt "$size_on" ] || fail "detect-zeroes=unmap keeps the space: $size_unmap"
 
+# Late refcounts although the image does not say so: its writer dies with the image dirty.
+$QEMU_IMG create -q -f qcow2 lazy.qcow2 1M
+"$IMG" io --image-opts -c 'write -P 3 0 64k' -c flush -c 'sigraise 9' \
+    driver=qcow2,file.filename=lazy.qcow2,lazy-refcounts=on >/dev/null || :
+"$IMG" info lazy.qcow2 | grep -q 'cleanly shut down: no' || fail "lazy-refcounts=on is not lazy"
+$QEMU_IO -c 'read -P 3 0 64k' lazy.qcow2 >/dev/null
+$QEMU_IMG check -q -r all lazy.qcow2
+"$IMG" amend -q -o lazy_refcounts=on lazy.qcow2
+"$IMG" io --image-opts -c 'write -P 3 64k 64k' -c flush -c 'sigraise 9' \
+    driver=qcow2,file.filename=lazy.qcow2,lazy-refcounts=off >/dev/null || :
+! "$IMG" info lazy.qcow2 | grep -q 'cleanly shut down: no' || fail "lazy-refcounts=off is lazy"
+
 # discard=ignore keeps what is there.
 for mode in ignore unmap; do
     cp target.qcow2 discard.qcow2

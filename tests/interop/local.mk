@@ -53,6 +53,7 @@ interop_tests += tests/interop/check-huge.sh
 interop_tests += tests/interop/check-repair.sh
 interop_tests += tests/interop/deflate-window.sh
 interop_tests += tests/interop/cmdline-look.sh
+interop_tests += tests/interop/cmdline-features.sh
 interop_tests += tests/interop/cmdline-names.sh
 interop_tests += tests/interop/cmdline-snapshot.sh
 interop_tests += tests/interop/snapshots.sh
