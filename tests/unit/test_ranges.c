@@ -91,11 +91,65 @@ static void shared_ranges_overlap(void **state)
     imgi_ranges_free(ranges);
 }
 
+#define CLUSTER 65536u
+
+struct late {
+    img_image *image;
+    bool released; /* the cluster is free again; protected by lock */
+    bool waited;   /* the write ended only then */
+    pthread_mutex_t lock;
+};
+
+static void *write_late(void *argument)
+{
+    struct late *late = argument;
+
+    if (img_write(late->image, 100, "late", 4, NULL) < 0)
+        return NULL;
+    pthread_mutex_lock(&late->lock);
+    late->waited = late->released;
+    pthread_mutex_unlock(&late->lock);
+    return NULL;
+}
+
+/* Somebody fills a new cluster: whoever wants that one waits, and nobody else does. */
+static void only_the_same_cluster_waits(void **state)
+{
+    static uint8_t bytes[4 << 20];
+    struct late late = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    struct imgi_ranges *ranges;
+    struct imgi_range held;
+    struct imgi_io *io;
+    pthread_t thread;
+
+    (void)state;
+    assert_int_equal(imgi_mem_new(&io, NULL), 0);
+    assert_int_equal(
+        imgi_image_create_io(&late.image, io, "memory", "qcow2", 8 << 20, NULL, NULL, NULL), 0);
+    ranges = late.image->top->ranges;
+    imgi_ranges_take(ranges, &held, 0, CLUSTER, true);
+    assert_int_equal(pthread_create(&thread, NULL, write_late, &late), 0);
+    /* None of these may wait: the test would never end. */
+    assert_int_equal(img_write(late.image, CLUSTER, "next", 4, NULL), 0);
+    assert_int_equal(img_write(late.image, CLUSTER + 1, bytes, sizeof(bytes), NULL), 0);
+    assert_int_equal(img_zero(late.image, CLUSTER + 5000, 6 << 20, 0, NULL), 0);
+    assert_int_equal(img_discard(late.image, CLUSTER, 7 << 20, NULL), 0);
+    assert_int_equal(img_read(late.image, CLUSTER, bytes, sizeof(bytes), NULL), 0);
+    pthread_mutex_lock(&late.lock);
+    late.released = true;
+    pthread_mutex_unlock(&late.lock);
+    imgi_ranges_release(ranges, &held);
+    pthread_join(thread, NULL);
+    assert_true(late.waited);
+    img_abandon(late.image);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shared_ranges_overlap),
         cmocka_unit_test(exclusive_ranges_exclude),
+        cmocka_unit_test(only_the_same_cluster_waits),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
