@@ -57,6 +57,7 @@ interop_tests += tests/interop/cmdline-features.sh
 interop_tests += tests/interop/cmdline-names.sh
 interop_tests += tests/interop/cmdline-snapshot.sh
 interop_tests += tests/interop/snapshots.sh
+interop_tests += tests/interop/cmdline-layout.sh
 interop_tests += tests/interop/cmdline-make.sh
 interop_tests += tests/interop/cmdline-change.sh
 interop_tests += tests/interop/cmdline-bitmaps.sh
