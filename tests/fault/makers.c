@@ -1,0 +1,274 @@
+/*
+ * Disks that fail while an image is made where a file is already.
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ *     makers
+ *
+ * The nth I/O of a creation or conversion fails, for n = 0, 1, 2, ... until all goes well. When it
+ * is reported the old file is what it was, byte by byte, and nothing else has been left beside it;
+ * when it is not the new image is sound and holds what it must.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "internal.h"
+#include "trap.h"
+
+#define TARGET "target"
+#define SOURCE "source"
+#define OLD "what was there before"
+#define SIZE (512u << 10)
+#define NTH_MAX 2000
+
+#define CHANGES (IMGI_FAULT_WRITE | IMGI_FAULT_RESIZE | IMGI_FAULT_ZERO)
+
+static const struct trap traps[] = {
+    {CHANGES, EIO, false, true, IMG_E_IO, "a change is done by half"},
+    {CHANGES, ENOSPC, true, true, IMG_E_NOSPACE, "the disk is full"},
+    {IMGI_FAULT_FLUSH, EIO, false, false, IMG_E_IO, "a flush fails"},
+    {IMGI_FAULT_ANY, EIO, true, false, IMG_E_IO, "the disk goes away"},
+};
+
+struct maker {
+    const char *format, *options;
+    bool converts, compress;
+};
+
+static const struct maker makers[] = {
+    {"raw", NULL, false, false},
+    {"raw", "preallocation=full", false, false},
+    {"raw", NULL, true, false},
+    {"qcow2", NULL, false, false},
+    {"qcow2", "preallocation=metadata,cluster_size=4k", false, false},
+    {"qcow2", "preallocation=falloc", false, false},
+    {"qcow2", "preallocation=full", false, false},
+    {"qcow2", "compat=0.10,cluster_size=512", false, false},
+    {"qcow2", "backing_file=" SOURCE ",backing_fmt=raw", false, false},
+    {"qcow2", "extended_l2=on,lazy_refcounts=on,refcount_bits=64", false, false},
+    {"qcow2", "encrypt.format=luks,encrypt.iter-time=10,encrypt.key-secret=key", false, false},
+    {"qcow2", "cluster_size=4k", true, false},
+    {"qcow2", "cluster_size=4k", true, true},
+    {"qcow2", "compression_type=zstd,refcount_bits=1", true, true},
+    {"luks", "iter-time=10,key-secret=key", false, false},
+    {"vmdk", NULL, false, false},
+    {"vmdk", "subformat=streamOptimized", true, false},
+};
+
+static img_secrets *secrets;
+static uint8_t buffer[SIZE];
+
+static void give_up(const char *what, const img_error *err)
+{
+    fprintf(stderr, "%s: %s\n", what, err->message);
+    exit(99);
+}
+
+static void must(const char *what, int rc, const img_error *err)
+{
+    if (rc < 0)
+        give_up(what, err);
+}
+
+static img_options *parse(const char *text)
+{
+    img_options *options = img_options_new();
+    img_error err;
+
+    if (!options)
+        abort();
+    if (text)
+        must(text, img_options_parse(options, text, &err), &err);
+    return options;
+}
+
+/* ------------------------------------------------------------ before and after */
+
+static void put_old(void)
+{
+    FILE *stream = fopen(TARGET, "we");
+
+    if (!stream || fputs(OLD, stream) < 0 || fclose(stream) != 0)
+        abort();
+}
+
+static bool old_is_there(void)
+{
+    char found[sizeof(OLD) + 1];
+    FILE *stream = fopen(TARGET, "re");
+    size_t length;
+
+    if (!stream)
+        return false;
+    length = fread(found, 1, sizeof(found), stream);
+    fclose(stream);
+    return length == sizeof(OLD) - 1 && memcmp(found, OLD, length) == 0;
+}
+
+/* Files here that are none of the test's own. */
+static int count_litter(void)
+{
+    DIR *directory = opendir(".");
+    struct dirent *entry;
+    int count = 0;
+
+    if (!directory)
+        abort();
+    while ((entry = readdir(directory)))
+        count += entry->d_name[0] != '.' && strcmp(entry->d_name, TARGET) != 0 &&
+                 strcmp(entry->d_name, SOURCE) != 0;
+    closedir(directory);
+    return count;
+}
+
+static void make_source(void)
+{
+    img_image *image;
+    img_error err;
+
+    memset(buffer, 's', SIZE);
+    memset(buffer + SIZE / 4, 0, SIZE / 4);
+    must("create", img_create(&image, SOURCE, "raw", SIZE, NULL, NULL, &err), &err);
+    must("write", img_write(image, 0, buffer, SIZE, &err), &err);
+    must("close", img_close(image, &err), &err);
+}
+
+/* --------------------------------------------------------------- one attempt */
+
+static int convert(const struct maker *maker, img_image *target, img_error *err)
+{
+    const img_open_params params = {.format = "raw"};
+    img_job *job = img_job_new();
+    img_image *source;
+    int rc = img_open(&source, SOURCE, &params, err);
+
+    if (!job)
+        abort();
+    img_job_set_threads(job, 2);
+    img_job_set_flags(job, maker->compress ? IMG_JOB_COMPRESS : 0);
+    if (rc == 0) {
+        rc = img_convert(job, &source, 1, target, err);
+        img_close(source, NULL);
+    }
+    img_job_free(job);
+    return rc;
+}
+
+static int make(const struct maker *maker, const img_options *options, img_error *err)
+{
+    const img_open_params params = {.secrets = secrets};
+    img_image *image;
+    int rc = img_create(&image, TARGET, maker->format, SIZE, options, &params, err);
+
+    if (rc < 0)
+        return rc;
+    if (maker->converts)
+        rc = convert(maker, image, err);
+    if (rc == 0)
+        return img_close(image, err);
+    img_abandon(image);
+    return rc;
+}
+
+/* What was made without a complaint. */
+static const char *judge_new(const struct maker *maker)
+{
+    const char *key =
+        strstr(maker->options ? maker->options : "", "encrypt.") ? "encrypt.key-secret=key" : NULL;
+    img_options *options = parse(strcmp(maker->format, "luks") == 0 ? "key-secret=key" : key);
+    const img_open_params params = {
+        .format = maker->format, .options = options, .secrets = secrets};
+    static uint8_t found[SIZE];
+    img_check_result result = {0};
+    const char *complaint = NULL;
+    img_image *image;
+    img_error err;
+    int rc = img_open(&image, TARGET, &params, &err);
+
+    img_options_free(options);
+    if (rc < 0)
+        return "the new image cannot be opened";
+    rc = img_check(NULL, image, NULL, NULL, &result, &err);
+    if ((rc < 0 && rc != IMG_E_UNSUPPORTED) || result.corruptions || result.check_errors)
+        complaint = "the new image is damaged";
+    else if (img_read(image, 0, found, SIZE, &err) < 0)
+        complaint = "the new image cannot be read";
+    else if (maker->converts && memcmp(found, buffer, SIZE) != 0)
+        complaint = "the new image holds something else";
+    img_close(image, NULL);
+    return complaint;
+}
+
+static const char *judge(const struct maker *maker, const struct trap *trap, bool hit, int rc,
+                         const img_error *err)
+{
+    if (count_litter())
+        return "something was left beside it";
+    if (rc == 0)
+        /* Blocks that cannot be shared are copied. */
+        return hit && !maker->converts ? "the failure was not reported" : judge_new(maker);
+    if (!old_is_there())
+        return "the old file has changed";
+    if (rc != trap->expected || rc != err->code)
+        return "the code is not that of the failure";
+    return err->message[0] ? NULL : "no message";
+}
+
+static void sweep(const struct maker *maker, const struct trap *trap, size_t *passed,
+                  size_t *failed)
+{
+    img_options *options = parse(maker->options);
+    const char *text = maker->options ? maker->options : "";
+    bool hit = true;
+
+    for (uint64_t nth = 0; hit && nth < NTH_MAX; nth++) {
+        const char *complaint;
+        img_error err = {0};
+        int rc;
+
+        put_old();
+        trap_set(trap, nth);
+        rc = make(maker, options, &err);
+        hit = trap_end();
+        complaint = judge(maker, trap, hit, rc, &err);
+        *(complaint ? failed : passed) += 1;
+        if (complaint)
+            printf("not ok - %s %s %s, %s (number %" PRIu64 "): %s (%s)\n",
+                   maker->converts ? "convert" : "create", maker->format, text, trap->name, nth,
+                   complaint, rc ? err.message : "no error");
+    }
+    if (hit) {
+        printf("not ok - %s %s: never succeeds\n", maker->format, text);
+        ++*failed;
+    }
+    img_options_free(options);
+}
+
+int main(void)
+{
+    img_options *properties = parse("id=key,data=passphrase");
+    char directory[] = "/tmp/img-makers.XXXXXX";
+    size_t passed = 0, failed = 0;
+    img_error err;
+
+    secrets = img_secrets_new();
+    if (!secrets || !mkdtemp(directory) || chdir(directory) < 0)
+        return 99;
+    must("secret", img_secrets_add(secrets, properties, &err), &err);
+    img_options_free(properties);
+    make_source();
+    for (size_t i = 0; i < IMGI_COUNT(makers); i++)
+        for (size_t t = 0; t < IMGI_COUNT(traps); t++)
+            sweep(&makers[i], &traps[t], &passed, &failed);
+    img_secrets_free(secrets);
+    unlink(TARGET);
+    unlink(SOURCE);
+    if (chdir("/") == 0)
+        rmdir(directory);
+    printf("%zu passed, %zu failed\n", passed, failed);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
