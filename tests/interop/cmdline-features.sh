@@ -77,7 +77,7 @@ for name in luks.qcow2 aes.qcow2 disk.luks; do
     same_err convert $name out.raw
     same_err convert -O qcow2 $name out.qcow2
     key=encrypt.key-secret
-    [ $name != disk.luks ] || key=key-secret
+    [ $name != disk.luks ] || key="key-secret"
     options=driver=${name#*.},file.filename=$name
     same_err map --output=json --object $SECRET --image-opts $options,$key=s
     same_err map --image-opts $options,$key=none
@@ -88,7 +88,7 @@ for name in luks.qcow2 aes.qcow2 disk.luks; do
 done
 for name in luks.qcow2 disk.luks; do
     key=encrypt.key-secret
-    [ $name != disk.luks ] || key=key-secret
+    [ $name != disk.luks ] || key="key-secret"
     same_err map --object secret,id=s,data=wrong --image-opts \
         driver=${name#*.},file.filename=$name,$key=s
 done
