@@ -2,6 +2,7 @@
 
 malformed_tests = tests/malformed/truncate tests/malformed/fields tests/malformed/hostile
 malformed_tests += tests/malformed/repair tests/malformed/snapshots
+malformed_tests += tests/malformed/bitmaps
 check_PROGRAMS += $(malformed_tests)
 TESTS += $(malformed_tests)
 
@@ -17,3 +18,4 @@ tests_malformed_hostile_SOURCES += $(malformed_common)
 tests_malformed_hostile_LDADD = $(LDADD) $(ZLIB_LIBS)
 tests_malformed_repair_SOURCES = tests/malformed/repair.c $(malformed_common)
 tests_malformed_snapshots_SOURCES = tests/malformed/snapshots.c $(malformed_common)
+tests_malformed_bitmaps_SOURCES = tests/malformed/bitmaps.c $(malformed_common)
