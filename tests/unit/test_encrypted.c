@@ -311,6 +311,106 @@ static void compression_is_refused(void **state)
     end(&m);
 }
 
+/* ------------------------------------------------------- LUKS in qcow2, with one field changed */
+
+enum base { EXTENSION, AREA }; /* what an offset counts from: the extension's head, the header */
+
+static const struct damage {
+    const char *name;
+    enum base base;
+    unsigned offset, width;
+    uint64_t value;
+    int code; /* 0: opens without a key */
+} damages[] = {
+    {"no extension", EXTENSION, 0, 4, 0x12345678, IMG_E_CORRUPT},
+    {"a short extension", EXTENSION, 4, 4, 8, IMG_E_CORRUPT},
+    {"an offset inside a cluster", EXTENSION, 8, 8, 0x40200, IMG_E_CORRUPT},
+    {"an offset past the end", EXTENSION, 8, 8, UINT64_C(1) << 40, IMG_E_CORRUPT},
+    {"an offset near 2^64", EXTENSION, 8, 8, UINT64_C(0xffffffffffff0000), IMG_E_CORRUPT},
+    {"the L1 table's offset", EXTENSION, 8, 8, 0x30000, IMG_E_FORMAT},
+    {"the image's own header", EXTENSION, 8, 8, 0, IMG_E_FORMAT},
+    {"a length of nothing", EXTENSION, 16, 8, 0, IMG_E_CORRUPT},
+    {"a length that ends in a key slot", EXTENSION, 16, 8, 8192, IMG_E_CORRUPT},
+    {"a length past the end", EXTENSION, 16, 8, UINT64_C(1) << 24, IMG_E_CORRUPT},
+    {"a length past all limits", EXTENSION, 16, 8, UINT64_C(1) << 40, IMG_E_LIMIT},
+    {"a length near 2^64", EXTENSION, 16, 8, UINT64_MAX - 1, IMG_E_LIMIT},
+    {"no magic", AREA, 0, 1, 0, IMG_E_FORMAT},
+    {"LUKS version 2", AREA, 6, 2, 2, IMG_E_UNSUPPORTED},
+    {"a key of 4 GiB", AREA, 108, 4, UINT32_MAX, IMG_E_CORRUPT},
+    {"an endless digest", AREA, 164, 4, UINT32_MAX, IMG_E_LIMIT},
+    {"an endless key slot", AREA, 208 + 4, 4, UINT32_MAX, IMG_E_LIMIT},
+    {"a key slot that takes hours", AREA, 208 + 4, 4, IMGI_PBKDF2_MAX_ITERATIONS, 0},
+    {"a key slot past the end", AREA, 208 + 40, 4, UINT32_MAX, IMG_E_CORRUPT},
+    {"a key slot in the header", AREA, 208 + 40, 4, 0, IMG_E_CORRUPT},
+    {"a key slot in another", AREA, 208 + 40, 4, 520, IMG_E_CORRUPT},
+    {"2^32 stripes", AREA, 208 + 44, 4, UINT32_MAX, IMG_E_LIMIT},
+    {"a state that is none", AREA, 208, 4, 7, IMG_E_CORRUPT},
+};
+
+/* Where the encryption extension begins, among the others behind the header. */
+static size_t find_extension(const uint8_t *bytes)
+{
+    size_t at = imgi_get_be32(bytes + 100);
+
+    while (imgi_get_be32(bytes + at) != 0x0537be77u)
+        at += 8 + imgi_align_up(imgi_get_be32(bytes + at + 4), 8);
+    return at;
+}
+
+static int open_damaged(struct model *m, const struct damage *damage, unsigned flags)
+{
+    const img_open_params params = {
+        .format = "qcow2", .flags = flags, .options = m->open, .secrets = m->secrets};
+    size_t length, at;
+    const uint8_t *bytes = imgi_mem_bytes(m->image->top->file, &length);
+    uint8_t field[8];
+    struct imgi_io *io;
+    img_image *image = NULL;
+    img_error err = {0};
+    int rc;
+
+    at = find_extension(bytes);
+    if (damage->base == AREA)
+        at = (size_t)imgi_get_be64(bytes + at + 8);
+    imgi_put_be64(field, damage->value << (64 - 8 * damage->width));
+    assert_int_equal(imgi_mem_new(&io, NULL), 0);
+    assert_int_equal(imgi_io_write(io, bytes, length, 0, NULL), 0);
+    assert_int_equal(imgi_io_write(io, field, damage->width, at + damage->offset, NULL), 0);
+    rc = imgi_image_open_io(&image, io, "memory", &params, &err);
+    if (rc < 0)
+        assert_true(err.message[0] != '\0');
+    img_abandon(image);
+    return rc;
+}
+
+static void damaged_headers_are_refused(void **state)
+{
+    struct model m;
+    img_error err = {0};
+
+    (void)state;
+    begin(&m, &shapes[2]);
+    complain(&err, img_write(m.image, 0, m.content, 1000, &err));
+    complain(&err, img_flush(m.image, &err));
+    for (size_t i = 0; i < IMGI_COUNT(damages); i++) {
+        const struct damage *damage = &damages[i];
+        int rc = open_damaged(&m, damage, IMG_OPEN_NO_KEY);
+
+        print_message("%s: %d\n", damage->name, rc);
+        assert_int_equal(rc, damage->code);
+        if (rc < 0)
+            assert_true(open_damaged(&m, damage, 0) < 0);
+        /* The check looks at the image's own structures, and can be had of all of these. */
+        assert_int_equal(open_damaged(&m, damage, IMG_OPEN_CHECK), 0);
+    }
+    /* A header that reaches over the tables behind it: not to be written to. */
+    assert_int_equal(open_damaged(&m, &(struct damage){"", EXTENSION, 16, 8, 2200000, 0}, 0), 0);
+    assert_int_equal(
+        open_damaged(&m, &(struct damage){"", EXTENSION, 16, 8, 2200000, 0}, IMG_OPEN_WRITE),
+        IMG_E_CORRUPT);
+    end(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -319,6 +419,7 @@ int main(void)
         cmocka_unit_test(threads_share_sectors),
         cmocka_unit_test(wrong_keys_are_refused),
         cmocka_unit_test(compression_is_refused),
+        cmocka_unit_test(damaged_headers_are_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
