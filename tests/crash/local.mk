@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 
-check_PROGRAMS += tests/crash/qcow2 tests/crash/chain tests/crash/bitmaps
-TESTS += tests/crash/qcow2 tests/crash/chain tests/crash/bitmaps
+check_PROGRAMS += tests/crash/qcow2 tests/crash/chain tests/crash/bitmaps \
+	tests/crash/repair
+TESTS += tests/crash/qcow2 tests/crash/chain tests/crash/bitmaps \
+	tests/crash/repair
 crash_sources = \
 	tests/crash/content.c tests/crash/content.h \
 	tests/crash/cut.c tests/crash/cut.h \
@@ -15,3 +17,5 @@ tests_crash_chain_SOURCES = $(crash_sources) tests/crash/chain.c
 tests_crash_chain_LDFLAGS = $(crash_ldflags)
 tests_crash_bitmaps_SOURCES = $(crash_sources) tests/crash/bitmaps.c
 tests_crash_bitmaps_LDFLAGS = $(crash_ldflags)
+tests_crash_repair_SOURCES = $(crash_sources) tests/crash/repair.c
+tests_crash_repair_LDFLAGS = $(crash_ldflags)
