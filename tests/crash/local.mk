@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 
 check_PROGRAMS += tests/crash/qcow2 tests/crash/chain tests/crash/bitmaps \
-	tests/crash/repair
+	tests/crash/repair tests/crash/mend
 TESTS += tests/crash/qcow2 tests/crash/chain tests/crash/bitmaps \
-	tests/crash/repair
+	tests/crash/repair tests/crash/mend
 crash_sources = \
 	tests/crash/content.c tests/crash/content.h \
 	tests/crash/cut.c tests/crash/cut.h \
@@ -19,3 +19,5 @@ tests_crash_bitmaps_SOURCES = $(crash_sources) tests/crash/bitmaps.c
 tests_crash_bitmaps_LDFLAGS = $(crash_ldflags)
 tests_crash_repair_SOURCES = $(crash_sources) tests/crash/repair.c
 tests_crash_repair_LDFLAGS = $(crash_ldflags)
+tests_crash_mend_SOURCES = $(crash_sources) tests/crash/mend.c
+tests_crash_mend_LDFLAGS = $(crash_ldflags)
