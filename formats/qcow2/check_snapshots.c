@@ -7,7 +7,6 @@
  * header switches to it.
  */
 #include <inttypes.h>
-#include <stdlib.h>
 
 #include "snapshot.h"
 
@@ -52,53 +51,6 @@ int qcow2_check_count_snapshots(struct qcow2_checking *c, img_error *err)
     return qcow2_count_bytes(c, header->snapshots_offset, c->snapshots.bytes, 1, err);
 }
 
-/* Write the table to clusters that are free, and name it in the header. */
-static int write_table(struct qcow2 *q, const struct qcow2_snapshots *snapshots, uint64_t cluster,
-                       uint64_t clusters, img_error *err)
-{
-    uint64_t bytes = clusters << q->cluster_bits;
-    uint8_t *table = calloc(1, (size_t)bytes), place[12];
-    int rc = table ? 0 : imgi_fail_nomem(err, "the snapshot table");
-
-    if (rc == 0) {
-        qcow2_snapshots_encode(snapshots, table);
-        rc = imgi_io_write(q->node->file, table, (size_t)bytes, cluster << q->cluster_bits, err);
-    }
-    free(table);
-    if (rc == 0)
-        rc = imgi_io_flush(q->node->file, err);
-    imgi_put_be32(place, (uint32_t)snapshots->count);
-    imgi_put_be64(place + 4, cluster << q->cluster_bits);
-    if (rc == 0)
-        rc = qcow2_header_update(q, QCOW2_AT_SNAPSHOTS, place, sizeof(place), err);
-    if (rc == 0)
-        q->header.snapshots_offset = cluster << q->cluster_bits;
-    return rc;
-}
-
-static int replace_table(struct qcow2 *q, const struct qcow2_snapshots *snapshots, img_error *err)
-{
-    uint64_t old = q->header.snapshots_offset >> q->cluster_bits, bytes, cluster;
-    uint64_t old_clusters = qcow2_clusters(q, snapshots->bytes), clusters;
-    int rc = qcow2_snapshots_size(snapshots, &bytes, err);
-
-    clusters = qcow2_clusters(q, bytes);
-    if (rc == 0)
-        rc = qcow2_alloc_metadata(q, clusters, QCOW2_OWNER_SNAPSHOT, &cluster, err);
-    if (rc == 0)
-        rc = qcow2_refcounts_out(q, err);
-    if (rc == 0)
-        rc = write_table(q, snapshots, cluster, clusters, err);
-    if (rc < 0)
-        return rc;
-    for (uint64_t i = 0; i < old_clusters; i++)
-        qcow2_owned_remove(&q->owned, old + i);
-    rc = qcow2_refcount_drop(q, old, old_clusters, false, err);
-    if (rc == 0)
-        rc = qcow2_refcounts_out(q, err);
-    return rc;
-}
-
 int qcow2_check_mend_snapshots(struct qcow2_checking *c, img_error *err)
 {
     struct qcow2 *q = c->q;
@@ -109,7 +61,7 @@ int qcow2_check_mend_snapshots(struct qcow2_checking *c, img_error *err)
     /* Who has what: as for every other allocation. Where tables overlap nothing is given out. */
     rc = qcow2_own_again(q, err);
     if (rc == 0)
-        rc = replace_table(q, &c->snapshots, err);
+        rc = qcow2_snapshots_replace(q, &c->snapshots, err);
     c->block = NULL;
     if (q->node->flags & IMG_OPEN_CHECK)
         qcow2_owned_free(&q->owned);

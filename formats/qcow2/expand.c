@@ -79,6 +79,8 @@ static int expand_entry(struct qcow2 *q, uint64_t guest, struct qcow2_entry *ent
 
     *freed = 0;
     if (entry->space)
+        rc = qcow2_entry_guard(q, entry, guest, err);
+    if (rc == 0 && entry->space)
         rc = qcow2_refcount(q, entry->host >> q->cluster_bits, &shared, err);
     if (rc < 0)
         return rc;
@@ -100,10 +102,17 @@ static int expand_entry(struct qcow2 *q, uint64_t guest, struct qcow2_entry *ent
 static int expand_table(struct expansion *x, uint64_t offset, uint64_t guest, img_error *err)
 {
     struct qcow2 *q = x->q;
+    enum qcow2_owner owner = qcow2_owned_find(&q->owned, offset >> q->cluster_bits);
     uint64_t references, freed;
     uint8_t *table;
     int rc = qcow2_refcount(q, offset >> q->cluster_bits, &references, err);
 
+    /* Nobody notes the tables that snapshots alone have. */
+    if (rc == 0 && owner != QCOW2_OWNER_L2 && owner != QCOW2_OWNER_NONE) {
+        imgi_fail(err, IMG_E_CORRUPT, "the L2 table at 0x%" PRIx64 " lies where %s does", offset,
+                  qcow2_owner_name(owner));
+        return qcow2_broken(q);
+    }
     if (rc == 0 && references == 0)
         rc = imgi_fail(err, IMG_E_CORRUPT, "the L2 table at 0x%" PRIx64 " has refcount 0", offset);
     if (rc == 0)

@@ -48,6 +48,7 @@ libimgall_la_SOURCES += \
 	formats/qcow2/snapshot.h \
 	formats/qcow2/snapshot_change.c \
 	formats/qcow2/snapshot_place.c \
+	formats/qcow2/snapshot_table.c \
 	formats/qcow2/snapshot_write.c \
 	formats/qcow2/snapshots.c \
 	formats/qcow2/table.c \

@@ -122,9 +122,8 @@ static int clip_packed(const struct qcow2 *q, struct imgi_extent *extent, uint64
     return rc;
 }
 
-/* A guest's write must not land on metadata, whatever the entry says. */
-static int guard_in_place(struct qcow2 *q, const struct qcow2_entry *entry, uint64_t guest,
-                          img_error *err)
+int qcow2_entry_guard(struct qcow2 *q, const struct qcow2_entry *entry, uint64_t guest,
+                      img_error *err)
 {
     enum qcow2_owner owner = qcow2_entry_owner(q, entry);
 
@@ -170,7 +169,7 @@ static int map_table(struct qcow2 *q, const uint8_t *table, uint64_t at, uint64_
         rc = qcow2_entry_decode(q, qcow2_raw_get(q, table, qcow2_l2_index(q, at)), at, &entry, err);
         entry.copied = entry.copied && own;
         if (rc == 0 && q->node->writable && entry.data && entry.copied)
-            rc = guard_in_place(q, &entry, at, err);
+            rc = qcow2_entry_guard(q, &entry, at, err);
         if (rc < 0)
             break;
         *more = append_cluster(q, extent, &entry, at, stop);

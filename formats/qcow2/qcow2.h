@@ -268,6 +268,9 @@ static inline enum qcow2_owner qcow2_entry_owner(const struct qcow2 *q,
     return q->data_file ? QCOW2_OWNER_NONE
                         : qcow2_owned_find(&q->owned, entry->host >> q->cluster_bits);
 }
+/* What is written there must not land on metadata, whatever the entry says. */
+int qcow2_entry_guard(struct qcow2 *q, const struct qcow2_entry *entry, uint64_t guest,
+                      img_error *err);
 /* Which subcluster of its cluster a guest address lies in. */
 static inline unsigned qcow2_subcluster(const struct qcow2 *q, uint64_t guest)
 {

@@ -9,7 +9,8 @@
  *
  * Parts: snapshot.c (the table), snapshot_change.c (which clusters gain and lose references, and
  * whether they can), snapshot_place.c (where the new tables go), snapshot_write.c (writing them,
- * and the switch), snapshots.c (the operations).
+ * and the switch), snapshots.c (the operations);
+ * and, for check and amend, snapshot_table.c (the same snapshots in another table).
  */
 #ifndef QCOW2_SNAPSHOT_H
 #define QCOW2_SNAPSHOT_H
@@ -94,5 +95,14 @@ int qcow2_change_write(struct qcow2_change *change, img_error *err);
 /* The bytes of the table; IMG_E_LIMIT when it is too large. */
 int qcow2_snapshots_size(const struct qcow2_snapshots *snapshots, uint64_t *bytes, img_error *err);
 void qcow2_snapshots_encode(const struct qcow2_snapshots *snapshots, uint8_t *to);
+
+/* -------------------------------------------------------------------- snapshot_table.c */
+
+/*
+ * Write these snapshots, which were read from the table that the image has, to a new one, flushed,
+ * and free the old one.
+ */
+int qcow2_snapshots_replace(struct qcow2 *q, const struct qcow2_snapshots *snapshots,
+                            img_error *err);
 
 #endif

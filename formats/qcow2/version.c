@@ -80,54 +80,6 @@ static bool has_short_record(const struct qcow2_snapshots *snapshots)
     return false;
 }
 
-/* The snapshot table in clusters that nothing refers to yet, on disk, with its refcounts. */
-static int write_table(struct qcow2 *q, const struct qcow2_snapshots *snapshots, uint64_t bytes,
-                       uint64_t cluster, img_error *err)
-{
-    uint8_t *table = calloc(1, (size_t)bytes);
-    int rc;
-
-    if (!table)
-        return imgi_fail_nomem(err, "the snapshot table");
-    qcow2_snapshots_encode(snapshots, table);
-    rc = imgi_io_write(q->node->file, table, (size_t)bytes, cluster << q->cluster_bits, err);
-    free(table);
-    return rc < 0 ? rc : qcow2_refcounts_out(q, err);
-}
-
-/* Give the image a snapshot table with whole records, in a new place. */
-static int rewrite_snapshots(struct qcow2 *q, const struct qcow2_snapshots *snapshots,
-                             img_error *err)
-{
-    uint64_t old = q->header.snapshots_offset >> q->cluster_bits;
-    uint64_t old_clusters = qcow2_clusters(q, snapshots->bytes), bytes, clusters, cluster;
-    uint8_t place[8];
-    int rc = qcow2_snapshots_size(snapshots, &bytes, err);
-
-    if (rc < 0)
-        return rc;
-    clusters = qcow2_clusters(q, bytes);
-    rc = qcow2_alloc_metadata(q, clusters, QCOW2_OWNER_SNAPSHOT, &cluster, err);
-    if (rc < 0)
-        return rc;
-    rc = write_table(q, snapshots, bytes, cluster, err);
-    imgi_put_be64(place, cluster << q->cluster_bits);
-    if (rc == 0)
-        rc = qcow2_header_update(q, QCOW2_AT_SNAPSHOTS_OFFSET, place, sizeof(place), err);
-    if (rc < 0) {
-        for (uint64_t i = 0; i < clusters; i++)
-            qcow2_owned_remove(&q->owned, cluster + i);
-        qcow2_refcount_drop(q, cluster, clusters, false, NULL);
-        return rc;
-    }
-    q->header.snapshots_offset = cluster << q->cluster_bits;
-    for (uint64_t i = 0; i < old_clusters; i++)
-        qcow2_owned_remove(&q->owned, old + i);
-    /* Not noted for want of memory, it is lost space, which is no reason to fail. */
-    qcow2_free_later(q, old, old_clusters, false, NULL);
-    return qcow2_settle(q, err);
-}
-
 static int edit_up(struct qcow2_header *header, const void *opaque, img_error *err)
 {
     (void)opaque;
@@ -147,7 +99,7 @@ int qcow2_upgrade(struct qcow2 *q, img_error *err)
     if (q->header.snapshots > 0)
         rc = qcow2_snapshots_load(q, &snapshots, err);
     if (rc == 0 && has_short_record(&snapshots))
-        rc = rewrite_snapshots(q, &snapshots, err);
+        rc = qcow2_snapshots_replace(q, &snapshots, err);
     qcow2_snapshots_free(&snapshots);
     return rc < 0 ? rc : qcow2_header_rewrite(q, edit_up, NULL, err);
 }
