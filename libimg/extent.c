@@ -53,10 +53,9 @@ int imgi_chain_map(struct imgi_node *top, uint64_t offset, uint64_t length,
             return 0;
         }
         if (offset >= node->backing->size) {
-            /* Past the end of a shorter backing image: zeros, and nobody's. */
-            run->extent = (struct imgi_extent){offset, length, IMGI_ZERO, 0, NULL, 0, 0};
+            /* Past the end of a shorter backing image: zeros, and nobody's but this one's. */
+            run->extent.kind = IMGI_ZERO;
             run->node = NULL;
-            run->depth = 0;
             return 0;
         }
         run->depth++;

@@ -75,6 +75,21 @@ twins cluster_size=16k base.raw 1100k "write 1090k 10k" "write -z 1060k 40k" "wr
     "write 3333 1234" "write 100000 1"
 twins cluster_size=2M,compression_type=zstd "" 9M "write 1M 3M" "write -c 4M 2M" "write 5M 1"
 
+note "a chain of backing images that end one before the other"
+head -c 300k base.raw >short.raw
+for options in extended_l2=on,preallocation=metadata extended_l2=on compat=0.10; do
+    "$QEMU_IMG" create -q -f qcow2 -o $options -b short.raw -F raw one 1M
+    "$QEMU_IMG" create -q -f qcow2 -o $options -b one -F qcow2 two 1M
+    "$QEMU_IMG" create -q -f qcow2 -o $options -b two -F qcow2 three 2M
+    "$QEMU_IO" -f qcow2 -c "write 400k 3k" -c "write -z 500k 4k" one >qemu.out
+    "$QEMU_IO" -f qcow2 -c "write 600k 3k" two >qemu.out
+    "$QEMU_IO" -f qcow2 -c "write 1500k 3k" three >qemu.out
+    for image in one two three; do
+        "$QEMU_IMG" map --output=json $image >theirs.map
+        "$IMG" map --output=json $image | diff theirs.map - || fail "$options: map of $image"
+    done
+done
+
 note "a snapshot's clusters"
 rm -f ours theirs
 "$QEMU_IMG" create -q -f qcow2 -o extended_l2=on theirs 1M
