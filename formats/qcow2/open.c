@@ -305,16 +305,6 @@ static int set_backing(struct imgi_node *node, const struct qcow2_header *header
     return node->backing_format ? 0 : imgi_fail_nomem(err, "the backing format's name");
 }
 
-/* Preallocated clusters of an encrypted image were not encrypted, and read as anything. */
-static bool nothing_mapped(const struct qcow2 *q)
-{
-    for (uint64_t i = 0; i < q->l1.count; i++) {
-        if (q->l1.entries[i] != 0)
-            return false;
-    }
-    return true;
-}
-
 static int read_open_options(struct qcow2 *q, img_error *err)
 {
     bool lazy = imgi_options_bool(q->node->options, qcow2_open_options, "lazy-refcounts");
@@ -366,7 +356,7 @@ static int qcow2_open(struct imgi_node *node, img_error *err)
             header->compression == QCOW2_COMPRESSION_ZSTD ? IMGI_CODEC_ZSTD : IMGI_CODEC_DEFLATE;
     /* QEMU inflates with a window of 4 KiB, and so may whoever reads piecewise. */
     node->pack.window_bits = 12;
-    node->reads_zero = !node->encrypted || nothing_mapped(q);
+    node->reads_zero = true;
     node->dirty = header->incompatible & QCOW2_INCOMPAT_DIRTY;
     return 0;
 }

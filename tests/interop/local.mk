@@ -58,6 +58,7 @@ interop_tests += tests/interop/cmdline-names.sh
 interop_tests += tests/interop/cmdline-snapshot.sh
 interop_tests += tests/interop/snapshots.sh
 interop_tests += tests/interop/cmdline-layout.sh
+interop_tests += tests/interop/cmdline-encryption.sh
 interop_tests += tests/interop/cmdline-make.sh
 interop_tests += tests/interop/cmdline-change.sh
 interop_tests += tests/interop/cmdline-bitmaps.sh
