@@ -26,6 +26,7 @@ unit_tests += tests/unit/test_options
 unit_tests += tests/unit/test_policy
 unit_tests += tests/unit/test_qcow2
 unit_tests += tests/unit/test_qcow2_bitmaps
+unit_tests += tests/unit/test_qcow2_counts
 unit_tests += tests/unit/test_qcow2_model
 unit_tests += tests/unit/test_qcow2_overlay
 unit_tests += tests/unit/test_qcow2_snapshots
