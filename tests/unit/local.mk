@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
+unit_tests += tests/unit/test_amend
 unit_tests += tests/unit/test_bytes
 unit_tests += tests/unit/test_cache
 unit_tests += tests/unit/test_chain_jobs
