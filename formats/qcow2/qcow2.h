@@ -7,7 +7,8 @@
  * What is in memory goes to disk in this order ("->": the file is flushed), so that a crash may
  * lose space and never points at what is not there:
  *
- *   data, refcounts -> refcount table -> L2 tables -> L1 table -> refcounts of what was freed
+ *   data, refcounts -> refcount table -> L2 tables -> L1 table, tables of bitmaps -> refcounts of
+ *   what was freed
  *
  * A freed cluster keeps its refcount, and so is given to nobody, until the tables that dropped
  * it are on disk (frees.c).

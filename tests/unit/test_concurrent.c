@@ -30,10 +30,12 @@
 struct shape {
     const char *name, *format, *options;
     uint64_t cluster, size;
-    enum { PLAIN, OVERLAY, KEPT, SECRET } kind; /* KEPT: a snapshot is made between two rounds */
+    enum { PLAIN, OVERLAY, KEPT, SECRET, TRACKED } kind;
+    /* KEPT: a snapshot is made between two rounds. TRACKED: a bitmap tells what a round changed */
 };
 
 #define KEY "encrypt.key-secret=key"
+#define BITMAP "changed"
 
 static img_secrets *secrets;
 static img_options *key; /* to open an encrypted image */
@@ -42,6 +44,7 @@ struct shared {
     const struct shape *shape;
     img_image *image;
     uint8_t *content; /* of the first half; each thread changes its own stripes */
+    uint8_t *before;  /* TRACKED: the disk when the round began */
     uint64_t half, stripe;
     uint64_t seed;
 };
@@ -255,6 +258,8 @@ static void make_image(struct shared *s)
          &err);
     if (s->shape->kind != OVERLAY)
         must(img_write(image, s->half, s->content + s->half, (size_t)s->half, &err), &err);
+    if (s->shape->kind == TRACKED)
+        must(img_bitmap_add(image, BITMAP, BLOCK, true, &err), &err);
     must(img_close(image, &err), &err);
     img_options_free(options);
 }
@@ -292,12 +297,38 @@ static void verify(struct shared *s, uint8_t *buffer)
             fail_msg("the block at %llu is nobody's", (unsigned long long)at);
 }
 
+static void begin_tracking(struct shared *s)
+{
+    img_error err;
+
+    must(img_bitmap_clear(s->image, BITMAP, &err), &err);
+    must(img_read(s->image, 0, s->before, (size_t)s->shape->size, &err), &err);
+}
+
+/* What is clean is what it was. now: the disk. */
+static void verify_bits(const struct shared *s, const uint8_t *now)
+{
+    uint64_t size = s->shape->size, run, clean = 0;
+    img_error err;
+    bool dirty;
+
+    for (uint64_t at = 0; at < size; at += run) {
+        must(img_bitmap_run(s->image, BITMAP, at, size - at, &run, &dirty, &err), &err);
+        if (!dirty && memcmp(now + at, s->before + at, (size_t)run) != 0)
+            fail_msg("bytes at %llu have changed, and are clean", (unsigned long long)at);
+        clean += dirty ? 0 : run;
+    }
+    assert_true(clean > 0); /* or the test shows nothing */
+}
+
 static void one_round(struct shared *s, struct worker *workers)
 {
     pthread_t threads[THREADS];
     img_error err;
 
     open_image(s);
+    if (s->shape->kind == TRACKED)
+        begin_tracking(s);
     for (unsigned i = 0; i < THREADS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, work, &workers[i]), 0);
     for (unsigned i = 0; i < THREADS; i++)
@@ -310,6 +341,8 @@ static void one_round(struct shared *s, struct worker *workers)
     must(img_close(s->image, &err), &err);
     open_image(s);
     verify(s, workers[0].buffer);
+    if (s->shape->kind == TRACKED)
+        verify_bits(s, workers[0].buffer);
     if (s->shape->kind == KEPT) {
         img_snapshot snapshot = {.name = "kept", .icount = UINT64_MAX};
 
@@ -326,7 +359,9 @@ static void run(const struct shape *shape)
     print_message("%s, seed %llu\n", shape->name, (unsigned long long)s.seed);
     s.stripe = shape->cluster + shape->cluster / 2;
     s.content = malloc((size_t)shape->size);
+    s.before = malloc((size_t)shape->size);
     assert_non_null(s.content);
+    assert_non_null(s.before);
     make_image(&s);
     for (unsigned i = 0; i < THREADS; i++) {
         workers[i] = (struct worker){.shared = &s, .number = i, .random = s.seed + i};
@@ -338,6 +373,7 @@ static void run(const struct shape *shape)
     for (unsigned i = 0; i < THREADS; i++)
         free(workers[i].buffer);
     free(s.content);
+    free(s.before);
 }
 
 static void threads_share_an_image(void **state)
@@ -355,6 +391,7 @@ static void threads_share_an_image(void **state)
         {"data file", "qcow2", "data_file=data,cluster_size=4k", 4096, 2 << 20, PLAIN},
         {"LUKS", "qcow2", "encrypt.format=luks,encrypt.iter-time=10,cluster_size=4k," KEY, 4096,
          2 << 20, SECRET},
+        {"dirty bitmap", "qcow2", "cluster_size=4k", 4096, 6 << 20, TRACKED},
         {"VMDK", "vmdk", "subformat=monolithicSparse", 65536, 4 << 20, PLAIN},
         {"raw", "raw", NULL, 4096, 2 << 20, PLAIN},
     };
