@@ -48,7 +48,7 @@ static int drop_table(struct qcow2 *q, uint64_t index, img_error *err)
 
         rc = entry_of(q, table, guest, i, &entry, err);
         if (rc == 0)
-            rc = qcow2_free_entry(q, &entry, true, err);
+            rc = qcow2_free_entry(q, &entry, !q->data_file, err);
     }
     qcow2_owned_remove(&q->owned, cluster);
     if (rc == 0)
@@ -77,7 +77,7 @@ static int drop_entries(struct qcow2 *q, uint64_t from, img_error *err)
         if (rc < 0)
             break;
         qcow2_raw_put(q, table, i, (struct qcow2_raw){0});
-        rc = qcow2_free_entry(q, &entry, true, err);
+        rc = qcow2_free_entry(q, &entry, !q->data_file, err);
     }
     return rc;
 }
@@ -109,6 +109,9 @@ int qcow2_make_empty(struct imgi_node *node, img_error *err)
         rc = qcow2_drop_from(q, 0, err);
     if (rc == 0)
         rc = qcow2_settle(q, err);
+    /* Not before: until then the tables on disk led to what an external data file holds. */
+    if (rc == 0 && q->data_file)
+        imgi_io_discard(q->data, 0, node->size, NULL);
     if (rc == 0)
         rc = qcow2_trim(q, err);
     return rc;

@@ -25,6 +25,7 @@
 #define IMAGE "image"
 #define BASE "base"
 #define OTHER "other"
+#define DATA "data" /* an external data file */
 #define SIZE (1u << 20)
 #define CLUSTER 4096u
 #define NTH_MAX 3000
@@ -45,6 +46,19 @@ enum kind { PLAIN, OVERLAY, KEPT };
 
 /* What is done to an open image. Returns its code. */
 typedef int run_fn(img_image *image, struct content *content, img_error *err);
+
+/* What all of it is done to. */
+struct variant {
+    const char *options;
+    bool packed;    /* may hold compressed clusters, of CLUSTER bytes */
+    bool snapshots; /* may hold snapshots */
+};
+
+static const struct variant variants[] = {
+    {"cluster_size=4k", true, true},
+    {"cluster_size=16k,extended_l2=on", false, true},
+    {"cluster_size=4k,data_file=" DATA, false, false},
+};
 
 struct operation {
     const char *name;
@@ -313,11 +327,12 @@ static const struct operation operations[] = {
 
 /* The files of all attempts, made once. */
 struct files {
-    struct disk disk; /* IMAGE, BASE, OTHER */
+    const struct variant *variant;
+    struct disk disk; /* IMAGE, BASE, OTHER, and DATA if there is one */
     struct content content;
 };
 
-static img_image *create(const char *name, uint64_t size, const char *backing)
+static img_image *create(const char *name, const char *text, uint64_t size, const char *backing)
 {
     img_options *options = img_options_new();
     img_image *image;
@@ -325,7 +340,7 @@ static img_image *create(const char *name, uint64_t size, const char *backing)
 
     if (!options)
         give_up("options", "no memory");
-    must("options", img_options_parse(options, "cluster_size=4k", &err), &err);
+    must("options", img_options_parse(options, text, &err), &err);
     if (backing) {
         must("options", img_options_set(options, "backing_file", backing, &err), &err);
         must("options", img_options_set(options, "backing_fmt", "qcow2", &err), &err);
@@ -343,26 +358,27 @@ static void make_files(struct files *files, enum kind kind)
 
     disk_init(&files->disk);
     content_init(&files->content, SIZE, 3 * SIZE);
-    image = create(BASE, 2 * SIZE, NULL);
+    image = create(BASE, "cluster_size=4k", 2 * SIZE, NULL);
     if (kind == OVERLAY)
         must("write", put(image, &files->content, 0, SIZE, &err), &err);
     must("close", img_close(image, &err), &err);
 
     content_init(&none, SIZE, SIZE);
-    image = create(OTHER, SIZE, NULL);
+    image = create(OTHER, "cluster_size=4k", SIZE, NULL);
     must("write", put(image, &none, 100 << 10, 100 << 10, &err), &err);
     must("close", img_close(image, &err), &err);
     content_clear(&none);
 
-    image = create(IMAGE, SIZE, kind == OVERLAY ? BASE : NULL);
+    image = create(IMAGE, files->variant->options, SIZE, kind == OVERLAY ? BASE : NULL);
     must("write", put(image, &files->content, 0, 30 << 10, &err), &err);
-    must("write", write_packed(image, &files->content, &err), &err);
+    if (files->variant->packed)
+        must("write", write_packed(image, &files->content, &err), &err);
     must("write", put(image, &files->content, 300 << 10, 20 << 10, &err), &err);
     if (kind == PLAIN) {
         must("bitmap", img_bitmap_add(image, "first", 65536, true, &err), &err);
         must("write", put(image, &files->content, 400 << 10, 20 << 10, &err), &err);
     }
-    if (kind == KEPT) {
+    if (kind == KEPT && files->variant->snapshots) {
         img_snapshot snapshot = {.name = "old", .icount = UINT64_MAX};
 
         must("snapshot", img_snapshot_create(image, &snapshot, &err), &err);
@@ -371,7 +387,10 @@ static void make_files(struct files *files, enum kind kind)
     disk_load(&files->disk, IMAGE);
     disk_load(&files->disk, BASE);
     disk_load(&files->disk, OTHER);
+    if (strstr(files->variant->options, DATA))
+        disk_load(&files->disk, DATA);
     unlink(IMAGE);
+    unlink(DATA);
     unlink(BASE);
     unlink(OTHER);
 }
@@ -484,34 +503,58 @@ static void sweep(const struct operation *operation, const struct trap *trap,
     }
 }
 
-int main(int argc, char **argv)
+/* Whether the image is one that this can be done to: not every variant takes every operation. */
+static bool is_possible(const struct operation *operation, const struct files *files)
 {
-    char directory[] = "/tmp/img-fault.XXXXXX";
-    struct tally tally = {0, 0};
+    static const struct trap none = {0};
+    struct attempt a = {.operation = operation, .trap = &none};
+    bool possible;
+
+    run_attempt(&a, files);
+    possible = a.rc == 0;
+    end_attempt(&a);
+    return possible;
+}
+
+static void sweep_variant(const struct variant *variant, const char *only, struct tally *tally)
+{
     struct files files[3];
 
-    setvbuf(stdout, NULL, _IOLBF, 0);
-    judge_begin();
-    if (!mkdtemp(directory) || chdir(directory) < 0)
-        return 99;
-    make_files(&files[PLAIN], PLAIN);
-    make_files(&files[OVERLAY], OVERLAY);
-    make_files(&files[KEPT], KEPT);
+    for (int kind = PLAIN; kind <= KEPT; kind++) {
+        files[kind].variant = variant;
+        make_files(&files[kind], (enum kind)kind);
+    }
     for (size_t i = 0; i < IMGI_COUNT(operations); i++) {
         const struct operation *operation = &operations[i];
-        struct tally before = tally;
+        struct tally before = *tally;
 
-        if (argc > 1 && strcmp(argv[1], operation->name) != 0)
+        if (only && strcmp(only, operation->name) != 0)
+            continue;
+        if (variant != variants && !is_possible(operation, &files[operation->kind]))
             continue;
         for (size_t t = 0; t < IMGI_COUNT(traps); t++)
-            sweep(operation, &traps[t], &files[operation->kind], &tally);
-        printf("%s - %s: %zu attempts\n", tally.failed == before.failed ? "ok" : "not ok",
-               operation->name, tally.passed + tally.failed - before.passed - before.failed);
+            sweep(operation, &traps[t], &files[operation->kind], tally);
+        printf("%s - %s, %s: %zu attempts\n", tally->failed == before.failed ? "ok" : "not ok",
+               variant->options, operation->name,
+               tally->passed + tally->failed - before.passed - before.failed);
     }
     for (size_t i = 0; i < IMGI_COUNT(files); i++) {
         disk_clear(&files[i].disk);
         content_clear(&files[i].content);
     }
+}
+
+int main(int argc, char **argv)
+{
+    char directory[] = "/tmp/img-fault.XXXXXX";
+    struct tally tally = {0, 0};
+
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    judge_begin();
+    if (!mkdtemp(directory) || chdir(directory) < 0)
+        return 99;
+    for (size_t i = 0; i < IMGI_COUNT(variants); i++)
+        sweep_variant(&variants[i], argc > 1 ? argv[1] : NULL, &tally);
     if (chdir("/") == 0)
         rmdir(directory);
     judge_end();
