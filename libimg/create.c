@@ -105,6 +105,7 @@ static int prepare(struct creation *creation, const struct imgi_driver *driver, 
 static void creation_end(struct creation *creation)
 {
     imgi_node_close(creation->backing);
+    imgi_cipher_free(creation->create.cipher);
     img_options_free(creation->options);
 }
 
@@ -136,7 +137,6 @@ static int create_on(struct imgi_node **node, struct imgi_io *io, const struct i
         rc = driver->create(&creation->create, err);
     }
     if (rc < 0) {
-        imgi_cipher_free(creation->create.cipher);
         imgi_files_free(files);
         return rc;
     }

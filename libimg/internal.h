@@ -69,7 +69,7 @@ struct imgi_open {
     const img_options *options;
     const struct img_policy *policy; /* never NULL */
     const img_secrets *secrets;      /* NULL: none */
-    struct imgi_cipher *cipher;      /* of a node that was created a moment ago, which takes it */
+    struct imgi_cipher *cipher;      /* known already: shared with the node, but not its chain */
 };
 
 /* Open one image, without its chain. Takes files over, also when it fails. */

@@ -19,7 +19,6 @@ static struct imgi_node *node_new(struct imgi_files *files, const struct imgi_op
 
     if (!node) {
         imgi_files_free(files);
-        imgi_cipher_free(how->cipher);
         imgi_fail_nomem(err, "an image");
         return NULL;
     }
@@ -32,7 +31,7 @@ static struct imgi_node *node_new(struct imgi_files *files, const struct imgi_op
     node->options = how->options;
     node->policy = how->policy;
     node->secrets = how->secrets;
-    node->cipher = how->cipher;
+    node->cipher = imgi_cipher_share(how->cipher);
     return node;
 }
 

@@ -34,13 +34,17 @@ static struct imgi_open below_how(const img_image *image, const char *format, bo
     };
 }
 
+/* cipher: the first image's, where its key is known already; or NULL. */
 static int open_chain(img_image *image, const char *path, const char *format, bool writable,
-                      struct imgi_node **out, img_error *err)
+                      struct imgi_cipher *cipher, struct imgi_node **out, img_error *err)
 {
     struct imgi_open how = below_how(image, format, writable);
     struct imgi_node *node = NULL;
-    int rc = imgi_node_open_name(&node, path, &how, err);
+    int rc;
 
+    how.cipher = cipher;
+    rc = imgi_node_open_name(&node, path, &how, err);
+    how.cipher = NULL;
     if (rc == 0)
         rc = imgi_chain_open(node, &how, err);
     if (rc < 0)
@@ -59,7 +63,7 @@ int imgi_open_below(img_image *image, const char *name, const char *format, stru
 
     *out = NULL;
     if (rc == 0)
-        rc = open_chain(image, path, format, false, &node, err);
+        rc = open_chain(image, path, format, false, NULL, &node, err);
     /* The top alone: what stands below it now may well be a part of its new chain. */
     for (struct imgi_node *below = node; rc == 0 && below; below = below->backing)
         rc = imgi_chain_check_loop(image->top, image->top, below, path, err);
@@ -90,7 +94,7 @@ int imgi_reopen_backing(img_image *image, struct imgi_node *above, bool writable
     int rc;
 
     drop_locks(old);
-    rc = open_chain(image, old->name, above->backing_format, writable, &node, err);
+    rc = open_chain(image, old->name, above->backing_format, writable, old->cipher, &node, err);
     if (rc < 0) {
         take_locks(old);
         return rc;

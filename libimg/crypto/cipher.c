@@ -42,7 +42,8 @@ struct imgi_cipher {
     size_t key_bytes;
     const char *essiv_name;
     uint8_t essiv_key[IMGI_HASH_MAX_BYTES];
-    pthread_mutex_t lock; /* of idle */
+    pthread_mutex_t lock; /* of idle and holders */
+    unsigned holders;
     struct lane *idle;
     struct imgi_nettle *nettle; /* what libcrypto does not have; no lanes then */
 };
@@ -328,6 +329,7 @@ int imgi_cipher_new(struct imgi_cipher **cipher, const struct imgi_cipher_params
     if (!made)
         return imgi_fail_nomem(err, "encryption");
     pthread_mutex_init(&made->lock, NULL);
+    made->holders = 1;
     rc = prepare(made, params, key, length, err);
     if (rc == 0)
         rc = begin(made, err);
@@ -338,9 +340,29 @@ int imgi_cipher_new(struct imgi_cipher **cipher, const struct imgi_cipher_params
     return rc;
 }
 
-void imgi_cipher_free(struct imgi_cipher *cipher)
+struct imgi_cipher *imgi_cipher_share(struct imgi_cipher *cipher)
 {
     if (!cipher)
+        return NULL;
+    pthread_mutex_lock(&cipher->lock);
+    cipher->holders++;
+    pthread_mutex_unlock(&cipher->lock);
+    return cipher;
+}
+
+static bool still_held(struct imgi_cipher *cipher)
+{
+    bool held;
+
+    pthread_mutex_lock(&cipher->lock);
+    held = --cipher->holders > 0;
+    pthread_mutex_unlock(&cipher->lock);
+    return held;
+}
+
+void imgi_cipher_free(struct imgi_cipher *cipher)
+{
+    if (!cipher || still_held(cipher))
         return;
     while (cipher->idle) {
         struct lane *lane = cipher->idle;

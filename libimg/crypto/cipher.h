@@ -81,6 +81,8 @@ struct imgi_cipher;
  */
 int imgi_cipher_new(struct imgi_cipher **cipher, const struct imgi_cipher_params *params,
                     const uint8_t *key, size_t length, img_error *err);
+/* One more holder, who calls imgi_cipher_free too. NULL is allowed, and the answer then. */
+struct imgi_cipher *imgi_cipher_share(struct imgi_cipher *cipher);
 void imgi_cipher_free(struct imgi_cipher *cipher); /* NULL is allowed; no call may be under way */
 /* The key, to be stored under another passphrase. It stays the cipher's. */
 const uint8_t *imgi_cipher_key(const struct imgi_cipher *cipher);

@@ -99,6 +99,11 @@ quemu convert --image-opts "$named" -O raw back.raw
 same data.raw back.raw
 img convert --image-opts "$named" -O raw back.raw
 same data.raw back.raw
+cp data.raw model.raw
+"$QEMU_IO" -f raw -c 'write -P 8 65000 70000' model.raw >/dev/null
+"$IMG" io "${secrets[@]}" --image-opts "$named" -c 'write -P 8 65000 70000' >/dev/null
+img commit -q --image-opts "$named"
+holds qcow2 base.qcow2 model.raw
 
 note "snapshots, resize, dd, rebase"
 img convert -O qcow2 -o "$luks" data.raw disk.qcow2
