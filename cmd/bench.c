@@ -146,7 +146,7 @@ static bool parse(struct cli *cli, struct args *args, int argc, char **argv)
     if (args->flush_interval && args->flush_interval < args->depth)
         return cli_fail(cli, "Flush interval can't be smaller than depth");
     if (args->size > INT32_MAX)
-        return cli_fail(cli, "Invalid buffer size specified");
+        return cli_fail(cli, "Invalid buffer size specified. Must be between 0 and %d.", INT32_MAX);
     if (args->step == 0)
         args->step = args->size;
     return true;

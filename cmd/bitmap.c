@@ -117,7 +117,7 @@ static bool parse(struct cli *cli, struct args *args, int argc, char **argv)
         return cli_fail(cli, "Expecting filename and bitmap name");
     args->filename = argv[first];
     args->name = argv[first + 1];
-    args->open.flags |= IMG_OPEN_WRITE;
+    args->open.flags |= IMG_OPEN_WRITE | IMG_OPEN_NO_BACKING;
     return open_settle(cli, "", &args->open);
 }
 

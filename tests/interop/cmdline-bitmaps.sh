@@ -57,6 +57,7 @@ same_err bitmap --add -g 2G small.qcow2 four
 same_err bitmap --add -g 0 small.qcow2 five
 same_err bitmap --add small.qcow2 "$(printf 'n%.0s' {1..1023})"
 bitmaps small.qcow2
+same_err bitmap --add orphan.qcow2 one
 same_err bitmap --merge one small.qcow2 two
 same_err bitmap --merge one small.qcow2 one
 same_err bitmap --merge three small.qcow2 none
