@@ -84,6 +84,8 @@ static int write_l2_tables(struct qcow2_change *change, struct batch *batch, img
             cluster = (change->l1.entries[i] & QCOW2_OFFSET_MASK) >> q->cluster_bits;
         if (rc == 0)
             rc = qcow2_change_refcount(change, cluster, &old, &next, err);
+        if (rc < 0)
+            break;
         change->l1.entries[i] = cluster << q->cluster_bits | (next == 1 ? QCOW2_COPIED : 0);
     }
     return rc < 0 ? rc : batch_write(batch, err);
