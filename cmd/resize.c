@@ -121,12 +121,10 @@ static bool resize(struct cli *cli, const struct args *args, img_image *image)
     if (!new_size(cli, args, img_size(image), &size))
         return false;
     rc = img_resize_preallocated(image, size, args->preallocation, &err);
-    if (rc == IMG_E_UNSUPPORTED && !strstr(err.message, "preallocation"))
+    if (rc == IMG_E_UNSUPPORTED)
         return cli_fail_code(cli, IMG_E_UNSUPPORTED, "Image format driver does not support resize");
     /* A size or mode that will not do is no fault of the file. */
-    return rc == 0 ||
-           cli_fail_error(cli, &err, "%s",
-                          rc == IMG_E_INVAL || rc == IMG_E_UNSUPPORTED ? "" : args->filename);
+    return rc == 0 || cli_fail_error(cli, &err, "%s", rc == IMG_E_INVAL ? "" : args->filename);
 }
 
 static void report(const struct cli *cli, const struct args *args, uint64_t size)

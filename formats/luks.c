@@ -178,18 +178,14 @@ static int luks_map(struct imgi_node *node, uint64_t offset, uint64_t length,
 static int luks_resize(struct imgi_node *node, uint64_t size, enum img_preallocation mode,
                        img_error *err)
 {
-    static const enum imgi_prealloc modes[] = {
-        [IMG_PREALLOC_OFF] = IMGI_PREALLOC_OFF,
-        [IMG_PREALLOC_METADATA] = IMGI_PREALLOC_OFF,
-        [IMG_PREALLOC_FALLOC] = IMGI_PREALLOC_FALLOC,
-        [IMG_PREALLOC_FULL] = IMGI_PREALLOC_FULL,
-    };
     uint64_t payload = luks_of(node)->payload;
     int rc;
 
+    if (mode == IMG_PREALLOC_METADATA)
+        return imgi_fail(err, IMG_E_INVAL, "Unsupported preallocation mode: metadata");
     if (size > INT64_MAX - payload)
         return imgi_fail(err, IMG_E_LIMIT, "The requested file size is too large");
-    rc = imgi_io_resize(node->file, payload + size, modes[mode], err);
+    rc = imgi_io_resize(node->file, payload + size, imgi_file_prealloc(mode), err);
     if (rc == 0)
         node->size = imgi_align_up(size, IMGI_CIPHER_SECTOR);
     return rc;

@@ -137,21 +137,16 @@ static int raw_discard(struct imgi_node *node, uint64_t offset, uint64_t length,
 static int raw_resize(struct imgi_node *node, uint64_t size, enum img_preallocation mode,
                       img_error *err)
 {
-    static const enum imgi_prealloc modes[] = {
-        [IMG_PREALLOC_OFF] = IMGI_PREALLOC_OFF,
-        [IMG_PREALLOC_FALLOC] = IMGI_PREALLOC_FALLOC,
-        [IMG_PREALLOC_FULL] = IMGI_PREALLOC_FULL,
-    };
     const struct raw *raw = node->state;
     int rc;
 
     if (mode == IMG_PREALLOC_METADATA)
-        return imgi_fail(err, IMG_E_UNSUPPORTED, "Unsupported preallocation mode: metadata");
+        return imgi_fail(err, IMG_E_INVAL, "Unsupported preallocation mode: metadata");
     if (raw->fixed)
         return imgi_fail(err, IMG_E_INVAL, "Cannot resize fixed-size raw disks");
     if (size > INT64_MAX - SECTOR - raw->offset)
         return imgi_fail(err, IMG_E_LIMIT, "Disk size too large for the given offset");
-    rc = imgi_io_resize(node->file, raw->offset + size, modes[mode], err);
+    rc = imgi_io_resize(node->file, raw->offset + size, imgi_file_prealloc(mode), err);
     if (rc == 0)
         node->size = imgi_align_up(size, SECTOR);
     return rc;

@@ -372,6 +372,14 @@ int imgi_amend_progress(struct imgi_amend *amend, uint64_t done, uint64_t total,
 int imgi_amend_resize(struct imgi_node *node, struct imgi_amend *amend, uint64_t size,
                       img_error *err);
 
+/* What a mode asks of the file: places for clusters are the driver's business. */
+static inline enum imgi_prealloc imgi_file_prealloc(enum img_preallocation mode)
+{
+    if (mode == IMG_PREALLOC_FALLOC)
+        return IMGI_PREALLOC_FALLOC;
+    return mode == IMG_PREALLOC_FULL ? IMGI_PREALLOC_FULL : IMGI_PREALLOC_OFF;
+}
+
 /* ---- encryption (encryption.c) ---- */
 
 /* Where options about encryption, and the secrets they name, come from. */

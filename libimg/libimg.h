@@ -331,8 +331,8 @@ enum img_preallocation {
 };
 
 /*
- * As img_resize. IMG_E_UNSUPPORTED when the format does not know the mode, IMG_E_INVAL for a mode
- * other than IMG_PREALLOC_OFF when the disk does not grow.
+ * As img_resize. IMG_E_INVAL when the format does not know the mode, and for any but
+ * IMG_PREALLOC_OFF when the disk does not grow.
  */
 IMG_API int img_resize_preallocated(img_image *image, uint64_t size, enum img_preallocation mode,
                                     img_error *err);

@@ -65,13 +65,6 @@ int qcow2_data_open(struct qcow2 *q, img_error *err)
     return 0;
 }
 
-static enum imgi_prealloc file_mode(enum img_preallocation mode)
-{
-    if (mode == IMG_PREALLOC_FALLOC)
-        return IMGI_PREALLOC_FALLOC;
-    return mode == IMG_PREALLOC_FULL ? IMGI_PREALLOC_FULL : IMGI_PREALLOC_OFF;
-}
-
 /*
  * A device, and a file that was longer than the disk, have something already where the disk gains
  * bytes. It must not show in clusters that are mapped: the one that the old end cuts, and all that
@@ -99,7 +92,7 @@ int qcow2_data_resize(struct qcow2 *q, uint64_t from, uint64_t size, enum img_pr
     if (rc == 0)
         rc = clear_old(q, from, size, present, mode, err);
     if (rc == 0 && !imgi_io_is_device(q->data))
-        rc = imgi_io_resize(q->data, size, file_mode(mode), err);
+        rc = imgi_io_resize(q->data, size, imgi_file_prealloc(mode), err);
     return rc;
 }
 

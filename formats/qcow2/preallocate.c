@@ -9,18 +9,6 @@
  */
 #include "qcow2.h"
 
-static enum imgi_prealloc file_mode(enum img_preallocation mode)
-{
-    switch (mode) {
-    case IMG_PREALLOC_FALLOC:
-        return IMGI_PREALLOC_FALLOC;
-    case IMG_PREALLOC_FULL:
-        return IMGI_PREALLOC_FULL;
-    default:
-        return IMGI_PREALLOC_OFF;
-    }
-}
-
 /*
  * Zeros at length bytes from host on, and space in the filesystem as the mode wants it. What the
  * file has there already (freed clusters; all of a device) holds anything.
@@ -34,7 +22,7 @@ static int fill(struct imgi_io *io, uint64_t host, uint64_t length, enum img_pre
     if (rc == 0 && host < size)
         rc = imgi_io_zero(io, host, IMGI_MIN(size, end) - host, mode == IMG_PREALLOC_METADATA, err);
     if (rc == 0 && end > size)
-        rc = imgi_io_resize(io, end, file_mode(mode), err);
+        rc = imgi_io_resize(io, end, imgi_file_prealloc(mode), err);
     return rc;
 }
 
