@@ -214,7 +214,12 @@ static void *worker(void *opaque)
     uint64_t offset;
 
     pthread_mutex_lock(&bench->lock);
-    while ((bench->args->write || buffer) && begin_request(bench, &offset)) {
+    if (!bench->args->write && !buffer) {
+        bench->rc = bench->failure.code = IMG_E_NOMEM;
+        snprintf(bench->failure.message, sizeof(bench->failure.message), "%s",
+                 img_strerror(IMG_E_NOMEM));
+    }
+    while (begin_request(bench, &offset)) {
         int rc;
 
         pthread_mutex_unlock(&bench->lock);

@@ -24,21 +24,34 @@ static bool need_set(struct cli *cli, struct option_list *list)
     return list->set || (list->set = img_options_new()) || cli_fail_nomem(cli);
 }
 
+/* Two commas are one that belongs to the value. */
+static bool ends_in_comma(const char *text)
+{
+    size_t length = strlen(text), commas = 0;
+
+    while (commas < length && text[length - 1 - commas] == ',')
+        commas++;
+    return commas % 2 != 0;
+}
+
 bool option_list_take(struct cli *cli, struct option_list *list, const char *text)
 {
     img_error err = {0};
+    int rc;
 
     list->given = true;
     if (wants_help(text)) {
         list->help = true;
         return true;
     }
-    if (!*text || *text == ',')
+    if (ends_in_comma(text))
         return cli_fail(cli, "Invalid option list: %s", text);
     if (!need_set(cli, list))
         return false;
-    return img_options_parse(list->set, text, &err) == 0 ||
-           cli_fail_error(cli, &err, "Invalid option list");
+    rc = img_options_parse(list->set, text, &err);
+    if (rc == IMG_E_INVAL)
+        return cli_fail(cli, "Invalid option list: %s", text);
+    return rc == 0 || cli_fail_error(cli, &err, "%s", "");
 }
 
 bool option_list_set(struct cli *cli, struct option_list *list, const char *name, const char *value)

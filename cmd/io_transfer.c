@@ -20,7 +20,7 @@
 
 struct transfer {
     const struct io_command *command;
-    bool compress, zero, unmap, quiet, machine, dump, verify, no_fallback;
+    bool compress, zero, unmap, quiet, machine, dump, verify, no_fallback, flush;
     bool has_from, has_count;
     int pattern;          /* -1: none given */
     uint64_t from, count; /* what of the bytes read is verified */
@@ -98,7 +98,9 @@ static bool take_option(struct transfer *transfer, int letter)
     case 'l':
         transfer->has_count = true;
         return io_number(optarg, &transfer->count);
-    case 'f': /* force unit access: flushed afterwards, see run_write */
+    case 'f':
+        transfer->flush = true;
+        break;
     case 'p': /* of old, without a meaning */
         break;
     default:
@@ -326,6 +328,16 @@ bool io_is_read_only(struct io *io)
     return true;
 }
 
+static bool write_zeros(struct io *io, const struct transfer *transfer)
+{
+    unsigned flags = (transfer->unmap && io->unmap ? (unsigned)IMG_ZERO_UNMAP : 0) |
+                     (transfer->no_fallback ? (unsigned)IMG_ZERO_NO_FALLBACK : 0);
+    img_error err = {0};
+
+    return img_zero(io->image, transfer->offset, transfer->length, flags, &err) == 0 ||
+           failed(transfer->command->name, &err);
+}
+
 bool io_write(struct io *io, const struct io_command *command, int argc, char **argv)
 {
     struct transfer transfer;
@@ -334,13 +346,11 @@ bool io_write(struct io *io, const struct io_command *command, int argc, char **
     if (io_is_read_only(io) || !parse(&transfer, command, argc, argv))
         return false;
     clock_gettime(CLOCK_MONOTONIC, &transfer.start);
-    if (transfer.zero && !transfer.compress) {
-        if (img_zero(io->image, transfer.offset, transfer.length,
-                     transfer.unmap && io->unmap ? IMG_ZERO_UNMAP : 0, &err) < 0)
-            return failed(command->name, &err);
-    } else if (!write_data(io, &transfer)) {
+    if (transfer.zero && !transfer.compress ? !write_zeros(io, &transfer)
+                                            : !write_data(io, &transfer))
         return false;
-    }
+    if (transfer.flush && img_flush(io->image, &err) < 0)
+        return failed(command->name, &err);
     report(&transfer, "wrote");
     return true;
 }

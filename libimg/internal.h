@@ -177,7 +177,8 @@ int imgi_node_read_held(struct imgi_node *node, uint64_t offset, void *buffer, s
                         struct imgi_scratch *scratch, img_error *err);
 int imgi_node_write(struct imgi_node *node, uint64_t offset, const void *buffer, size_t length,
                     struct imgi_scratch *scratch, img_error *err);
-int imgi_node_zero(struct imgi_node *node, uint64_t offset, uint64_t length, bool unmap,
+/* flags: enum img_zero_flags. */
+int imgi_node_zero(struct imgi_node *node, uint64_t offset, uint64_t length, unsigned flags,
                    struct imgi_scratch *scratch, img_error *err);
 int imgi_node_discard(struct imgi_node *node, uint64_t offset, uint64_t length, img_error *err);
 

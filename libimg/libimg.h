@@ -99,7 +99,7 @@ IMG_API int img_options_set(img_options *options, const char *name, const char *
 
 /*
  * Add "name=value,name=value". A comma inside a value is written twice; a bare
- * "name" means "name=on" and "noname" stays as it is.
+ * "name" means "name=on" and "noname" stays as it is. A comma may stand at the end.
  */
 IMG_API int img_options_parse(img_options *options, const char *text, img_error *err);
 
@@ -303,7 +303,8 @@ IMG_API int img_write_compressed(img_image *image, uint64_t offset, const void *
                                  size_t length, img_error *err);
 
 enum img_zero_flags {
-    IMG_ZERO_UNMAP = 1u << 0 /* the space may be given back */
+    IMG_ZERO_UNMAP = 1u << 0,      /* the space may be given back */
+    IMG_ZERO_NO_FALLBACK = 1u << 1 /* IMG_E_UNSUPPORTED rather than zeros that are written */
 };
 
 /* Make the range read as zeros. */

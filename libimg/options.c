@@ -129,6 +129,7 @@ int img_options_parse(img_options *options, const char *text, img_error *err)
     size_t length = strlen(text);
     char *copy = strdup(text);
     char *rest = copy;
+    size_t count = 0;
     int ret = 0;
 
     if (!copy)
@@ -138,9 +139,12 @@ int img_options_parse(img_options *options, const char *text, img_error *err)
         char *value = strchr(name, '=');
 
         if (name[0] == '\0') {
-            ret = imgi_fail(err, IMG_E_INVAL, "Invalid option list: %s", text);
+            /* The text is not repeated: it may hold a secret. */
+            if (rest || count == 0)
+                ret = imgi_fail(err, IMG_E_INVAL, "Invalid option list");
             break;
         }
+        count++;
         if (value)
             *value++ = '\0';
         ret = img_options_set(options, name, value ? value : "on", err);

@@ -96,7 +96,7 @@ int img_zero(img_image *image, uint64_t offset, uint64_t length, unsigned flags,
     scratch = imgi_scratch_take(image, err);
     if (!scratch)
         return IMG_E_NOMEM;
-    rc = imgi_node_zero(image->top, offset, length, (flags & IMG_ZERO_UNMAP) != 0, scratch, err);
+    rc = imgi_node_zero(image->top, offset, length, flags, scratch, err);
     imgi_scratch_give(image, scratch);
     if (rc == 0)
         rc = imgi_settle(image, err);
@@ -166,7 +166,7 @@ static int clear_gained(struct imgi_node *node, uint64_t size, struct imgi_scrat
     if (rc < 0)
         return rc;
     node->size = size;
-    rc = imgi_node_zero(node, old, end - old, true, scratch, err);
+    rc = imgi_node_zero(node, old, end - old, IMG_ZERO_UNMAP, scratch, err);
     node->size = old;
     return rc < 0 ? rc : imgi_node_flush(node, err);
 }

@@ -67,18 +67,28 @@ static void release(struct imgi_node *node, struct imgi_range *range)
 }
 
 /* Let the driver zero whole grains, which the caller has to itself. */
-static int zero_held(struct imgi_node *node, struct span span, bool unmap, img_error *err)
+static int zero_held(struct imgi_node *node, struct span span, unsigned flags, img_error *err)
 {
     int rc;
 
     pthread_mutex_lock(&node->lock);
-    rc = node->driver->zero(node, span.start, span.end - span.start, unmap, err);
+    rc = node->driver->zero(node, span.start, span.end - span.start, (flags & IMG_ZERO_UNMAP) != 0,
+                            err);
     pthread_mutex_unlock(&node->lock);
     return rc;
 }
 
+/* What the format has no other way for. */
+static int fall_back(struct imgi_node *node, struct span span, unsigned flags,
+                     struct imgi_scratch *scratch, img_error *err)
+{
+    if (flags & IMG_ZERO_NO_FALLBACK)
+        return imgi_fail(err, IMG_E_UNSUPPORTED, "zeros would have to be written");
+    return write_zeros(node, span.start, span.end - span.start, scratch, err);
+}
+
 /* Whole grains, by the driver or by writing. */
-static int zero_grains(struct imgi_node *node, struct span span, bool unmap,
+static int zero_grains(struct imgi_node *node, struct span span, unsigned flags,
                        struct imgi_scratch *scratch, img_error *err)
 {
     struct imgi_range range;
@@ -88,10 +98,10 @@ static int zero_grains(struct imgi_node *node, struct span span, bool unmap,
     if (span.start == span.end)
         return 0;
     take(node, &range, span);
-    rc = zero_held(node, span, unmap, &failure);
+    rc = zero_held(node, span, flags, &failure);
     release(node, &range);
     if (rc == IMG_E_UNSUPPORTED)
-        return write_zeros(node, span.start, span.end - span.start, scratch, err);
+        return fall_back(node, span, flags, scratch, err);
     if (rc < 0 && err)
         *err = failure;
     return rc;
@@ -115,7 +125,7 @@ static int reads_zero(struct imgi_node *node, uint64_t offset, uint64_t end, boo
 }
 
 /* Zero the whole grain around a part of it if the rest of it is zeros. *done: it was. */
-static int zero_around(struct imgi_node *node, struct span part, bool unmap, bool *done,
+static int zero_around(struct imgi_node *node, struct span part, unsigned flags, bool *done,
                        img_error *err)
 {
     uint64_t start = imgi_align_down(part.start, grain_of(node));
@@ -129,7 +139,7 @@ static int zero_around(struct imgi_node *node, struct span part, bool unmap, boo
     if (rc == 0 && *done)
         rc = reads_zero(node, part.end, grain.end, done, &failure);
     if (rc == 0 && *done)
-        rc = zero_held(node, grain, unmap, &failure);
+        rc = zero_held(node, grain, flags, &failure);
     release(node, &range);
     if (rc == IMG_E_UNSUPPORTED) {
         *done = false;
@@ -141,7 +151,7 @@ static int zero_around(struct imgi_node *node, struct span part, bool unmap, boo
 }
 
 /* A part of one grain. */
-static int zero_part(struct imgi_node *node, struct span part, bool unmap,
+static int zero_part(struct imgi_node *node, struct span part, unsigned flags,
                      struct imgi_scratch *scratch, img_error *err)
 {
     bool done = false;
@@ -149,30 +159,30 @@ static int zero_part(struct imgi_node *node, struct span part, bool unmap,
 
     if (part.start == part.end)
         return 0;
-    rc = zero_around(node, part, unmap, &done, err);
+    rc = zero_around(node, part, flags, &done, err);
     if (rc == 0 && !done)
-        rc = write_zeros(node, part.start, part.end - part.start, scratch, err);
+        rc = fall_back(node, part, flags, scratch, err);
     return rc;
 }
 
 /* Grains of the first cluster, whole clusters, grains of the last. */
-static int zero_clusters(struct imgi_node *node, struct span grains, bool unmap,
+static int zero_clusters(struct imgi_node *node, struct span grains, unsigned flags,
                          struct imgi_scratch *scratch, img_error *err)
 {
     struct span whole = whole_units(node, grains.start, grains.end, cluster_of(node));
     int rc;
 
     if (whole.start > grains.end)
-        return zero_grains(node, grains, unmap, scratch, err);
-    rc = zero_grains(node, (struct span){grains.start, whole.start}, unmap, scratch, err);
+        return zero_grains(node, grains, flags, scratch, err);
+    rc = zero_grains(node, (struct span){grains.start, whole.start}, flags, scratch, err);
     if (rc == 0)
-        rc = zero_grains(node, whole, unmap, scratch, err);
+        rc = zero_grains(node, whole, flags, scratch, err);
     if (rc == 0)
-        rc = zero_grains(node, (struct span){whole.end, grains.end}, unmap, scratch, err);
+        rc = zero_grains(node, (struct span){whole.end, grains.end}, flags, scratch, err);
     return rc;
 }
 
-int imgi_node_zero(struct imgi_node *node, uint64_t offset, uint64_t length, bool unmap,
+int imgi_node_zero(struct imgi_node *node, uint64_t offset, uint64_t length, unsigned flags,
                    struct imgi_scratch *scratch, img_error *err)
 {
     uint64_t end = offset + length;
@@ -181,17 +191,18 @@ int imgi_node_zero(struct imgi_node *node, uint64_t offset, uint64_t length, boo
 
     if (rc < 0)
         goto out;
-    unmap = unmap && !node->no_unmap;
+    if (node->no_unmap)
+        flags &= ~(unsigned)IMG_ZERO_UNMAP;
     if (!node->driver->zero)
-        rc = write_zeros(node, offset, length, scratch, err);
+        rc = fall_back(node, (struct span){offset, end}, flags, scratch, err);
     else if (grains.start > end) /* a part of one grain, in its middle */
-        rc = zero_part(node, (struct span){offset, end}, unmap, scratch, err);
+        rc = zero_part(node, (struct span){offset, end}, flags, scratch, err);
     else {
-        rc = zero_part(node, (struct span){offset, grains.start}, unmap, scratch, err);
+        rc = zero_part(node, (struct span){offset, grains.start}, flags, scratch, err);
         if (rc == 0)
-            rc = zero_clusters(node, grains, unmap, scratch, err);
+            rc = zero_clusters(node, grains, flags, scratch, err);
         if (rc == 0)
-            rc = zero_part(node, (struct span){grains.end, end}, unmap, scratch, err);
+            rc = zero_part(node, (struct span){grains.end, end}, flags, scratch, err);
     }
 out:
     if (rc < 0)

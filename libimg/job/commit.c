@@ -85,7 +85,7 @@ static int move(void *context, struct imgi_walk_thread *thread, uint64_t offset,
     int rc;
 
     if (action == IMGI_WALK_ZERO)
-        return imgi_node_zero(base, offset, length, true, &thread->scratch[1], err);
+        return imgi_node_zero(base, offset, length, IMG_ZERO_UNMAP, &thread->scratch[1], err);
     rc = imgi_node_read(commit->top, offset, thread->buffers[0], (size_t)length,
                         &thread->scratch[0], err);
     if (rc == 0)

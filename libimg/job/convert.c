@@ -5,9 +5,10 @@
  * into pieces of whole target clusters; threads read, look for zeros and compress; space is
  * reserved in the order of the pieces, so the file is the same for any number of threads.
  *
- * A new target ("blank") already reads as zeros and has nobody looking at it: zeros are left out,
- * and its tables may name clusters before their data is written, since nothing is published before
- * all of it is. Any other target goes through the ordinary write path.
+ * A target that reads as zeros ("blank") gets no zeros. A new one has nobody looking at it either
+ * ("direct"): its tables may name clusters before their data is written, since nothing is published
+ * before all of it is. Any other goes through the ordinary write path, which knows what the
+ * target's snapshots share with it.
  */
 #include <stdlib.h>
 
@@ -84,12 +85,11 @@ static struct piece *pieces_new(const struct convert *convert, size_t count, img
     return NULL;
 }
 
-/* A target in which all that was never written is zeros, and nobody else is interested yet. */
+/* A target that reads as zeros. */
 static bool is_blank(const img_job *job, const img_image *target)
 {
-    /* What a cluster that is partly in use is to be filled with is the write path's to know. */
     if (job->flags & IMG_JOB_TARGET_ZERO)
-        return target->created || imgi_node_grain(target->top) == target->top->cluster_size;
+        return true;
     if (!target->created || !target->top->reads_zero || target->top->backing)
         return false;
     /* A device is written in place and has old content, unless clusters say what is new. */
@@ -171,11 +171,12 @@ static int set_up(struct convert *convert, img_image *target, img_error *err)
     if (node->encrypted && !node->driver->zero)
         convert->sparse = 0;
     convert->blank = is_blank(job, target);
+    convert->direct = imgi_node_is_identity(node) || (convert->blank && target->created);
     convert->skip_absent = (job->flags & IMG_JOB_NO_BACKING_COPY) != 0;
     if (pack)
         convert->packed_room = node->pack_only ? node->cluster_size + node->cluster_size / 8 + 4096
                                                : node->cluster_size;
-    else if (convert->blank && !node->encrypted)
+    else if (convert->blank && convert->direct && !node->encrypted)
         decide_sharing(convert);
     return 0;
 }

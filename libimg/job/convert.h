@@ -72,7 +72,8 @@ struct convert {
     uint32_t piece;       /* bytes in a piece */
     size_t packed_room;   /* for one packed cluster; 0: nothing is compressed */
     uint64_t sparse;      /* shortest run of zeros that is left out; 0: none is */
-    bool blank;           /* a new target that reads as zeros: see convert.c */
+    bool blank;           /* the target reads as zeros: see convert.c */
+    bool direct;          /* its clusters get their places one piece after the other: likewise */
     uint64_t share_limit; /* longest piece to share (reflink); 0: blocks cannot be shared */
     bool skip_absent; /* what the topmost source does not have is left to the target's backing image
                        */

@@ -250,7 +250,7 @@ static int write_zeros(struct convert *convert, uint64_t offset, uint64_t length
     int rc = 0;
 
     if (!convert->blank)
-        rc = imgi_node_zero(convert->target, offset, length, true, &scratch, err);
+        rc = imgi_node_zero(convert->target, offset, length, IMG_ZERO_UNMAP, &scratch, err);
     imgi_scratch_clear(&scratch);
     return rc;
 }
@@ -268,7 +268,7 @@ int imgi_convert_commit(void *context, void *work, img_error *err)
 
         if (segment->kind == SEGMENT_ZERO)
             rc = write_zeros(convert, segment->offset, segment->length, err);
-        else if (convert->blank || imgi_node_is_identity(convert->target))
+        else if (convert->direct)
             rc = place_segment(convert, piece, segment, err);
         else
             rc = write_segment(convert, segment, err);

@@ -94,7 +94,7 @@ static int keep(const struct rebase *rebase, struct imgi_walk_thread *thread, ui
 
     /* A driver may leave zeros out where nothing is below, which is about to change. */
     if (zero && top->backing_name)
-        return imgi_node_zero(top, offset, length, true, &thread->scratch[2], err);
+        return imgi_node_zero(top, offset, length, IMG_ZERO_UNMAP, &thread->scratch[2], err);
     if (!rebase->compress || zero)
         return imgi_node_write(top, offset, bytes, (size_t)length, &thread->scratch[2], err);
     if (!thread->packer)
@@ -183,6 +183,9 @@ static int check(const img_image *image, const img_job *job, const char *name, c
         return imgi_fail(err, IMG_E_UNSUPPORTED, "Operation not supported");
     if ((job->flags & IMG_JOB_COMPRESS) && top->pack.codec == IMGI_CODEC_NONE)
         return imgi_fail(err, IMG_E_UNSUPPORTED, "Compression not supported for this file format");
+    if ((job->flags & IMG_JOB_COMPRESS) && top->encrypted)
+        return imgi_fail(err, IMG_E_UNSUPPORTED,
+                         "Compression and encryption not supported at the same time");
     if (job->flags & IMG_JOB_UNSAFE)
         return top->backing ? imgi_fail(err, IMG_E_INVAL,
                                         "only an image that was opened without its backing file "

@@ -175,4 +175,7 @@ expect_fail 1 "Parameter 'encrypt.cipher-alg' is unexpected" \
     img create -q -f qcow2 -o encryption=on,encrypt.key-secret=s,encrypt.cipher-alg=aes-128 x.qcow2 1M
 expect_fail 1 'Compression and encryption not supported at the same time' \
     img convert -c -O qcow2 -o "$luks" data.raw x.qcow2
+img create -q -f qcow2 -o "$luks" -b data.raw -F raw over.qcow2
+expect_fail 1 'Compression and encryption not supported at the same time' \
+    img rebase -c -b '' --image-opts "$(opts qcow2 over.qcow2)"
 [ ! -e x.qcow2 ] || fail "a failed creation left a file"

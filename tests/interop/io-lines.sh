@@ -137,6 +137,8 @@ twins -c 'open -s a.qcow2' -c 'write -P 6 0 64k' -c 'read -P 6 0 64k'
 twins -c 'truncate -m full 2M' -c 'truncate -m nonsense 3M' -c length a.qcow2
 twins -c 'truncate -Z 5' a.qcow2
 twins -c 'truncate' a.qcow2
+twins -c 'write -f -P 4 0 64k' -c 'write -z -n 64k 64k' -c 'write -z -u -n 64k 64k' a.qcow2
+twins -c 'write -n 0 64k' a.qcow2
 twins -c 'truncate x' a.qcow2
 twins -r -c 'truncate 2M' a.qcow2
 twins -c 'truncate 2M' a.vmdk

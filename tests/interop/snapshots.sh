@@ -43,6 +43,18 @@ cmp narrow.qcow2 before || fail "a refused snapshot changed the image"
 expect_fail 1 "more references than 2 refcount bits can count" \
     "$IMG" snapshot -c three narrow.qcow2
 
+note "a conversion into an image that is said to be zeros"
+"$QEMU_IMG" create -q -f qcow2 past.qcow2 1M
+"$QEMU_IO" -c 'write -P 1 0 1M' past.qcow2 >/dev/null
+"$IMG" snapshot -c one past.qcow2
+"$QEMU_IMG" convert -O raw past.qcow2 past.raw
+yes 'something else' | head -c 1M >else.raw
+"$IMG" convert -n --target-is-zero -f raw -O qcow2 else.raw past.qcow2
+sound past.qcow2
+"$QEMU_IMG" compare -q else.raw past.qcow2 || fail "convert -n --target-is-zero: another disk"
+"$QEMU_IMG" convert -l one -O raw past.qcow2 one.raw
+same past.raw one.raw
+
 note "bitmaps"
 "$QEMU_IMG" create -q -f qcow2 bits.qcow2 4M
 "$QEMU_IMG" bitmap --add -g 64k bits.qcow2 b0

@@ -114,17 +114,19 @@ static void test_parse_commas(void **state)
 
 static void test_parse_errors(void **state)
 {
-    static const char *const lists[] = {"", ",", ",a=1", "a=1,", "a=1,,,"};
+    static const char *const lists[] = {"", ",", ",a=1"};
     img_options *options = *state;
 
     for (size_t i = 0; i < IMGI_COUNT(lists); i++) {
         img_error err = {0};
-        char expected[64];
 
         assert_int_equal(img_options_parse(options, lists[i], &err), IMG_E_INVAL);
-        snprintf(expected, sizeof(expected), "Invalid option list: %s", lists[i]);
-        assert_string_equal(err.message, expected);
+        assert_string_equal(err.message, "Invalid option list");
     }
+    assert_int_equal(img_options_parse(options, "a=1,", NULL), 0);
+    assert_int_equal(img_options_parse(options, "b=1,,,", NULL), 0);
+    assert_string_equal(img_options_get(options, "a"), "1");
+    assert_string_equal(img_options_get(options, "b"), "1,");
 }
 
 static void test_defaults(void **state)
