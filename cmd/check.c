@@ -170,9 +170,11 @@ static bool check(struct cli *cli, const struct args *args, img_job *job, img_im
     if (result.check_errors)
         cli_fail_code(cli, IMG_E_IO, "Check failed");
     cli->status = status_of(&result);
+    if (cli->quiet)
+        return true;
     if (cli->json)
         print_json(args, img_format(image), &result);
-    else if (!cli->quiet)
+    else
         print_human(&result);
     return true;
 }

@@ -16,7 +16,7 @@ static const struct cmd_option options[] = {
     {'f', "format", "FMT", NULL},
     {'O', "target-format", "FMT", "format of the target (default: raw)"},
     {'O', "output-format", "FMT", NULL},
-    {'o', "target-options", "LIST",
+    {'o', "target-format-options", "LIST",
      "create options, name=value,...; -o help lists those of a format"},
     {'o', "options", "LIST", NULL},
     {'c', "compress", NULL, "store the content compressed"},

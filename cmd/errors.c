@@ -162,6 +162,14 @@ static void name_cause_text(char text[CAUSE_TEXT], const img_error *err, const c
              err->image, reason);
 }
 
+/* A line that scripts look for in what qemu-img says of an image in use. */
+static void say_in_use(const img_error *err)
+{
+    fputs("Is another process using the image [", stderr);
+    output_text(stderr, err->image);
+    fputs("]?\n", stderr);
+}
+
 static bool say_cause(struct cli *cli, const img_error *err, const char *context, const char *cause)
 {
     char text[CONTEXT_TEXT + CAUSE_TEXT];
@@ -171,6 +179,8 @@ static bool say_cause(struct cli *cli, const img_error *err, const char *context
         say_json(err, cause);
     else
         say_line(cli->program, "", text, "");
+    if (!cli->json && strcmp(err->place, "lock") == 0)
+        say_in_use(err);
     cli->status = cli->fail_status;
     return false;
 }

@@ -60,7 +60,7 @@ _img_value()
         [ "$command" = io ] || return 1
         _img_words ignore unmap
         ;;
-    -o | --options | --target-options)
+    -o | --options | --target-format-options)
         if [ "$command" = create ]; then
             _img_create_options -f
         else

@@ -17,7 +17,7 @@ static const struct cmd_option options[] = {
     OPTIONS_OPEN,
     {'O', "target-format", "FMT", "format of the image to be made (default: raw)"},
     {'O', "output-format", "FMT", NULL},
-    {'o', "target-options", "LIST", "its create options, name=value,..."},
+    {'o', "target-format-options", "LIST", "its create options, name=value,..."},
     {'o', "options", "LIST", NULL},
     {'s', "size", "SIZE", "measure an empty disk of that size instead of FILE"},
     {'l', "snapshot", "SNAPSHOT",

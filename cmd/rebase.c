@@ -74,6 +74,8 @@ static bool parse(struct cli *cli, struct args *args, int argc, char **argv)
     if (!unsafe && !args->backing)
         return cli_fail_usage(cli, "Must specify backing file (-b) or use unsafe mode (-u)");
     args->filename = argv[first];
+    /* qemu-img takes -U too, and locks the image all the same: it is about to be written. */
+    args->open.flags &= ~(unsigned)IMG_OPEN_SHARE;
     args->open.flags |= IMG_OPEN_WRITE | (unsafe ? (unsigned)IMG_OPEN_NO_BACKING : 0);
     args->open.backing_cache = &args->source.cache;
     return open_settle(cli, "", &args->open) && open_settle(cli, "source ", &args->source);

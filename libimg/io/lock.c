@@ -91,17 +91,15 @@ static int busy(int fd, bool use, int byte, img_error *err)
     pid_t holder = imgi_lock_holder(fd, (uint64_t)byte);
 
     if (holder == getpid())
-        return imgi_fail(err, IMG_E_BUSY,
-                         "Failed to get %s\"%s\" lock (this process has the image open)", shared,
-                         permission);
-    if (holder > 0)
-        return imgi_fail(
-            err, IMG_E_BUSY,
-            "Failed to get %s\"%s\" lock (is another process using the image? pid %ld)", shared,
-            permission, (long)holder);
-    return imgi_fail(err, IMG_E_BUSY,
-                     "Failed to get %s\"%s\" lock (is another process using the image?)", shared,
-                     permission);
+        imgi_fail(err, IMG_E_BUSY, "Failed to get %s\"%s\" lock (this process has the image open)",
+                  shared, permission);
+    else if (holder > 0)
+        imgi_fail(err, IMG_E_BUSY, "Failed to get %s\"%s\" lock (held by process %ld)", shared,
+                  permission, (long)holder);
+    else
+        imgi_fail(err, IMG_E_BUSY, "Failed to get %s\"%s\" lock", shared, permission);
+    imgi_error_place(err, "lock");
+    return IMG_E_BUSY;
 }
 
 int imgi_fd_lock(int fd, struct imgi_held *held, unsigned use, unsigned deny, img_error *err)

@@ -33,7 +33,7 @@ like compare --a-format raw --b-format qcow2 --strict --cache none data.raw data
     -f raw -F qcow2 -s -T none data.raw data.qcow2
 like map --format qcow2 --start-offset 64k --max-length 128k data.qcow2 -- \
     -f qcow2 -s 64k -l 128k data.qcow2
-like measure --target-format qcow2 --target-options cluster_size=4k --size 1G -- \
+like measure --target-format qcow2 --target-format-options cluster_size=4k --size 1G -- \
     -O qcow2 -o cluster_size=4k -s 1G
 like measure --target-format=qcow2 --options=cluster_size=4k --format=raw data.raw -- \
     -O qcow2 -o cluster_size=4k -f raw data.raw
@@ -65,7 +65,7 @@ made create --format qcow2 --options cluster_size=4k --backing data.raw --backin
     --quiet OUT -- create -f qcow2 -o cluster_size=4k -b data.raw -F raw -q OUT
 made create --format=qcow2 --backing=gone --backing-format=raw --backing-unsafe --quiet OUT 1M -- \
     create -f qcow2 -b gone -B raw -u -q OUT 1M
-made convert --source-format raw --target-format qcow2 --target-options cluster_size=4k \
+made convert --source-format raw --target-format qcow2 --target-format-options cluster_size=4k \
     --target-cache none --source-cache none --parallel 2 --sparse-size 64k --oob-writes \
     --rate-limit 1G --force-share data.raw OUT -- \
     convert -f raw -O qcow2 -o cluster_size=4k -t none -T none -m 2 -S 64k -W -r 1G -U data.raw OUT

@@ -168,4 +168,5 @@ differs 1 'it says what to do instead of an I/O error' check -r leaks corrupt.qc
 differs 1 'our own words for what is no file' info sub
 differs 1 'our own words for what is no file' info ''
 
+same_err check -q --output=json data.qcow2
 finish

@@ -136,8 +136,7 @@ static void test_qemu_first(void **state)
     for (int i = 0; i < 100 && !output_has("qemu-io>"); i++)
         usleep(100000);
     snprintf(fragment, sizeof(fragment),
-             "Failed to get shared \"write\" lock (is another process using the image? pid %ld)",
-             (long)qemu);
+             "Failed to get shared \"write\" lock (held by process %ld)", (long)qemu);
 
     io = open_image();
     assert_error(imgi_io_lock(io, READER_USE, DENY, &err), IMG_E_BUSY, err, "image", fragment);
