@@ -6,6 +6,7 @@
  * to what the child has at its start and 256 MiB for the library, the most that an image may
  * make it allocate.
  */
+#include "../sanitized.h"
 #include "malformed.h"
 
 #include <malloc.h>
@@ -28,14 +29,6 @@
 #define MEMORY_SLACK (96 * MIB)
 #define HANG_SECONDS 20
 #define FAILURES_SHOWN 20
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
 
 struct board {
     atomic_size_t next; /* the trial that is running, or the first not yet run */
