@@ -5,19 +5,25 @@
  * stored: in the space that the entry keeps, or in a new cluster. An L2 table that several L1
  * tables share is changed once for all of them, where it lies: it reads as before for each. A
  * cluster has as many references as all the tables that lead to it have together, so a new one
- * begins with those of its table.
+ * begins with those of its table. They are counted first, whatever the refcounts say: where those
+ * are too low, nothing is changed; too high ones are lost space and stay that.
  */
 #include <inttypes.h>
 #include <stdlib.h>
 
 #include "amend.h"
+#include "snapshot.h"
 
 struct expansion {
     struct qcow2 *q;
     struct imgi_amend *amend;
-    struct qcow2_owned done; /* L2 tables */
-    uint64_t tables, total;  /* L1 entries looked at, and of all L1 tables */
+    struct qcow2_snapshots snapshots;
+    struct qcow2_change change; /* lost: all references that the L1 tables lead to */
+    struct qcow2_owned done;    /* L2 tables */
+    uint64_t tables, total;     /* L1 entries looked at, and of all L1 tables */
 };
+
+typedef int l1_fn(struct expansion *x, const struct qcow2_table *l1, img_error *err);
 
 static int free_references(struct qcow2 *q, uint64_t host, uint64_t references, img_error *err)
 {
@@ -102,21 +108,10 @@ static int expand_entry(struct qcow2 *q, uint64_t guest, struct qcow2_entry *ent
 static int expand_table(struct expansion *x, uint64_t offset, uint64_t guest, img_error *err)
 {
     struct qcow2 *q = x->q;
-    enum qcow2_owner owner = qcow2_owned_find(&q->owned, offset >> q->cluster_bits);
-    uint64_t references, freed;
+    uint64_t references = qcow2_counts_get(&x->change.lost, offset >> q->cluster_bits), freed;
     uint8_t *table;
-    int rc = qcow2_refcount(q, offset >> q->cluster_bits, &references, err);
+    int rc = imgi_cache_get(q->l2_cache, offset, &table, err);
 
-    /* Nobody notes the tables that snapshots alone have. */
-    if (rc == 0 && owner != QCOW2_OWNER_L2 && owner != QCOW2_OWNER_NONE) {
-        imgi_fail(err, IMG_E_CORRUPT, "the L2 table at 0x%" PRIx64 " lies where %s does", offset,
-                  qcow2_owner_name(owner));
-        return qcow2_broken(q);
-    }
-    if (rc == 0 && references == 0)
-        rc = imgi_fail(err, IMG_E_CORRUPT, "the L2 table at 0x%" PRIx64 " has refcount 0", offset);
-    if (rc == 0)
-        rc = imgi_cache_get(q->l2_cache, offset, &table, err);
     for (uint64_t i = 0; rc == 0 && i < qcow2_l2_entries(q); i++, guest += q->cluster_size) {
         struct qcow2_entry entry;
 
@@ -146,9 +141,6 @@ static int expand_l1(struct expansion *x, const struct qcow2_table *l1, img_erro
 
         if (offset == 0 || qcow2_owned_find(&x->done, offset >> q->cluster_bits))
             continue;
-        if (l1->entries[i] & QCOW2_L1_RESERVED || offset & (q->cluster_size - 1))
-            return imgi_fail(err, IMG_E_CORRUPT, "L1 entry %" PRIu64 ": 0x%016" PRIx64, i,
-                             l1->entries[i]);
         rc = qcow2_owned_add(&x->done, offset >> q->cluster_bits, QCOW2_OWNER_L2, err);
         if (rc == 0)
             rc = expand_table(x, offset, i << (q->cluster_bits + q->l2_bits), err);
@@ -158,41 +150,72 @@ static int expand_l1(struct expansion *x, const struct qcow2_table *l1, img_erro
     return rc;
 }
 
-static int expand_snapshots(struct expansion *x, const struct qcow2_snapshots *snapshots,
-                            img_error *err)
+/*
+ * Count all that an L1 table leads to. That no table is used twice keeps the number of references
+ * below that of L1 tables.
+ */
+static int count_l1(struct expansion *x, const struct qcow2_table *l1, img_error *err)
 {
+    struct qcow2_owned seen = {0};
     int rc = 0;
 
-    for (size_t i = 0; rc == 0 && i < snapshots->count; i++) {
-        const struct qcow2_snapshot *snapshot = &snapshots->list[i];
+    for (uint64_t i = 0; rc == 0 && i < l1->count; i++) {
+        uint64_t cluster = (l1->entries[i] & QCOW2_OFFSET_MASK) >> x->q->cluster_bits;
+
+        if (cluster != 0)
+            rc = qcow2_owned_add(&seen, cluster, QCOW2_OWNER_L2, err);
+    }
+    qcow2_owned_free(&seen);
+    return rc < 0 ? rc : qcow2_change_tree(&x->change, &x->change.lost, l1, err);
+}
+
+/* The disk's L1 table, and those of the snapshots. */
+static int each_l1(struct expansion *x, l1_fn *fn, img_error *err)
+{
+    int rc = fn(x, &x->q->l1, err);
+
+    for (size_t i = 0; rc == 0 && i < x->snapshots.count; i++) {
+        const struct qcow2_snapshot *snapshot = &x->snapshots.list[i];
         struct qcow2_table l1 = {0};
 
         rc = qcow2_table_load(&l1, "Snapshot L1 table", x->q->node, snapshot->l1_offset,
                               snapshot->l1_entries, err);
         if (rc == 0)
-            rc = expand_l1(x, &l1, err);
+            rc = fn(x, &l1, err);
         qcow2_table_free(&l1);
     }
     return rc;
 }
 
-int qcow2_expand_zeros(struct qcow2 *q, struct imgi_amend *amend, img_error *err)
+/* Nothing has changed yet: what makes no sense, or is not counted, is found now. */
+static int count_all(struct expansion *x, img_error *err)
 {
-    struct expansion x = {.q = q, .amend = amend, .total = q->l1.count};
-    struct qcow2_snapshots snapshots = {0};
     int rc = 0;
 
-    if (q->header.snapshots > 0)
-        rc = qcow2_snapshots_load(q, &snapshots, err);
-    for (size_t i = 0; i < snapshots.count; i++)
-        x.total += snapshots.list[i].l1_entries;
+    if (x->q->header.snapshots > 0)
+        rc = qcow2_snapshots_load(x->q, &x->snapshots, err);
+    x->total = x->q->l1.count;
+    for (size_t i = 0; i < x->snapshots.count; i++)
+        x->total += x->snapshots.list[i].l1_entries;
+    x->change = (struct qcow2_change){.q = x->q, .snapshots = &x->snapshots};
     if (rc == 0)
-        rc = expand_l1(&x, &q->l1, err);
+        rc = qcow2_change_begin(&x->change, err);
     if (rc == 0)
-        rc = expand_snapshots(&x, &snapshots, err);
+        rc = each_l1(x, count_l1, err);
+    return rc < 0 ? rc : qcow2_change_verify(&x->change, err);
+}
+
+int qcow2_expand_zeros(struct qcow2 *q, struct imgi_amend *amend, img_error *err)
+{
+    struct expansion x = {.q = q, .amend = amend};
+    int rc = count_all(&x, err);
+
+    if (rc == 0)
+        rc = each_l1(&x, expand_l1, err);
     if (rc == 0)
         rc = qcow2_settle(q, err);
+    qcow2_change_end(&x.change);
     qcow2_owned_free(&x.done);
-    qcow2_snapshots_free(&snapshots);
+    qcow2_snapshots_free(&x.snapshots);
     return rc;
 }

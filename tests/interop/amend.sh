@@ -114,6 +114,37 @@ for cluster in 512 64k; do
     done
 done
 
+# number AT BYTES: of the image. put AT HEX: overwrite it.
+number() {
+    echo $((0x$(od -An -v -tx1 -j "$1" -N "$2" image | tr -d ' \n')))
+}
+put() {
+    printf '%b' "$(sed 's/../\\x&/g' <<<"$2")" | dd of=image bs=1 seek="$1" conv=notrunc status=none
+}
+
+for count in 0002 ffff 0000; do
+    note "the refcount of an L2 table is $count"
+    rm -f image
+    "$QEMU_IMG" create -q -f qcow2 image 1M
+    "$QEMU_IO" -c 'write -P 1 0 128k' -c 'write -z 64k 512k' image >/dev/null
+    "$QEMU_IMG" convert -O raw image before.raw
+    l1=$(number 40 8)
+    table=$(($(number $((l1 + 1)) 7)))
+    block=$(number "$(number 48 8)" 8)
+    put $((block + 2 * (table >> 16))) $count
+    put "$l1" 00
+    if [ $count = 0000 ]; then
+        refused 'has more references than its refcount of 0 says' compat=0.10
+    else
+        "$IMG" amend -o compat=0.10 image
+        "$QEMU_IMG" compare -q image -F raw before.raw || fail "the disk has changed"
+        # Space is lost as it was, and nothing else is wrong.
+        status=0
+        "$QEMU_IMG" check -q image >check.txt 2>&1 || status=$?
+        [ $status = 3 ] || fail "qemu-img check: status $status: $(cat check.txt)"
+    fi
+done
+
 note "what version 2 cannot have"
 rm -f image
 "$QEMU_IMG" create -q -f qcow2 image 1M
