@@ -205,6 +205,28 @@ static int count_all(struct expansion *x, img_error *err)
     return rc < 0 ? rc : qcow2_change_verify(&x->change, err);
 }
 
+/* A cluster of the disk whose other references were freed is the disk's alone from now on. */
+static int refresh_copied(struct qcow2 *q, img_error *err)
+{
+    struct qcow2_change none = {.q = q};
+    int rc = 0;
+
+    for (uint64_t i = 0; rc == 0 && i < q->l1.count; i++) {
+        uint64_t offset = q->l1.entries[i] & QCOW2_OFFSET_MASK;
+        uint8_t *table;
+        bool wrong = false;
+
+        if (offset == 0)
+            continue;
+        rc = imgi_cache_get(q->l2_cache, offset, &table, err);
+        if (rc == 0)
+            rc = qcow2_change_flags(&none, table, true, &wrong, err);
+        if (wrong)
+            qcow2_raw_dirty(q, table, 0, qcow2_l2_entries(q));
+    }
+    return rc;
+}
+
 int qcow2_expand_zeros(struct qcow2 *q, struct imgi_amend *amend, img_error *err)
 {
     struct expansion x = {.q = q, .amend = amend};
@@ -212,6 +234,10 @@ int qcow2_expand_zeros(struct qcow2 *q, struct imgi_amend *amend, img_error *err
 
     if (rc == 0)
         rc = each_l1(&x, expand_l1, err);
+    if (rc == 0)
+        rc = qcow2_settle(q, err);
+    if (rc == 0)
+        rc = refresh_copied(q, err);
     if (rc == 0)
         rc = qcow2_settle(q, err);
     qcow2_change_end(&x.change);

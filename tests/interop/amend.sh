@@ -122,6 +122,19 @@ put() {
     printf '%b' "$(sed 's/../\\x&/g' <<<"$2")" | dd of=image bs=1 seek="$1" conv=notrunc status=none
 }
 
+note "data whose zeros a snapshot has are the disk's alone afterwards"
+rm -f image
+"$QEMU_IMG" create -q -f qcow2 image 1M
+"$QEMU_IO" -c 'write -P 1 0 64k' image >/dev/null
+"$QEMU_IMG" snapshot -c s0 image
+"$QEMU_IO" -c 'write -z 0 64k' image >/dev/null
+"$QEMU_IMG" snapshot -c s1 image
+"$QEMU_IMG" snapshot -a s0 image
+"$QEMU_IMG" snapshot -d s0 image
+clean image
+"$QEMU_IMG" convert -O raw image before.raw
+amended image compat=0.10 'compat: 0.10'
+
 for count in 0002 ffff 0000; do
     note "the refcount of an L2 table is $count"
     rm -f image
