@@ -94,6 +94,10 @@ static int prepare(struct creation *creation, const struct imgi_driver *driver, 
         .flags = how->flags,
     };
     rc = imgi_options_check(creation->options, create->table, driver->name, err);
+    if (rc == 0 && create->backing_name && strcmp(create->backing_name, name) == 0)
+        rc = imgi_fail(err, IMG_E_INVAL,
+                       "Error: Trying to create an image with the same filename as the backing "
+                       "file");
     if (rc == 0 && create->backing_name &&
         !(how->flags & (IMG_OPEN_NO_BACKING | IMG_OPEN_NO_FILES)))
         rc = open_backing(creation, name, how, err);

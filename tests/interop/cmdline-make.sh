@@ -173,4 +173,6 @@ differs 0 'the list of options is shown for measure too' measure -O qcow2 -o hel
 differs 1 'an error of -B and --target-is-zero is a failure' \
     convert -n -O qcow2 --target-is-zero -B data.raw -F raw data.raw large.qcow2
 
+same_err create -u -f qcow2 -b self.qcow2 -F qcow2 self.qcow2 1M
+same_err create -f qcow2 -b self.qcow2 -F qcow2 self.qcow2 1M
 finish
