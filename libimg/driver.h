@@ -89,6 +89,13 @@ enum imgi_detect {
     IMGI_DETECT_UNMAP /* likewise, and the space may be given back */
 };
 
+/* What a node was opened with, for opening it again. */
+struct imgi_opened {
+    img_options *typed; /* what the user said of it and of all below it; or NULL */
+    unsigned flags;     /* these and the cache modes: before what was typed changed them */
+    enum img_cache cache, backing_cache;
+};
+
 /* One image of a chain. */
 struct imgi_node {
     /* Set by the core before open. */
@@ -131,6 +138,7 @@ struct imgi_node {
     struct imgi_node *backing;
     struct imgi_ranges *ranges;
     img_options *options_owned; /* what options points to, when it is the node's; or NULL */
+    struct imgi_opened opened;
     enum imgi_detect detect_zeroes;
     bool no_unmap; /* discards do nothing, and zeros give no space back */
     bool guessed;

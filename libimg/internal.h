@@ -70,6 +70,7 @@ struct imgi_open {
     const struct img_policy *policy; /* never NULL */
     const img_secrets *secrets;      /* NULL: none */
     struct imgi_cipher *cipher;      /* known already: shared with the node, but not its chain */
+    bool insist; /* on IMG_OPEN_WRITE, whatever was typed of read-only and force-share; likewise */
 };
 
 /* Open one image, without its chain. Takes files over, also when it fails. */
@@ -105,8 +106,9 @@ int imgi_backing_path(const struct img_policy *policy, const char *image, const 
 /* reopen.c: a chain that changes below an open image. The image must not be in use meanwhile. */
 
 /*
- * Open the backing image of `above`, a node of the image, again: for writing or for reading
- * only, with all that is below it. After a failure the old one is still there.
+ * Open the backing image of `above`, a node of the image, again, as it was opened, what the user
+ * typed of it included: for writing or for reading only, with all that is below it. After a failure
+ * the old one is still there.
  */
 int imgi_reopen_backing(img_image *image, struct imgi_node *above, bool writable, img_error *err);
 /* Open an image that is to stand below top, with its chain, for reading. */

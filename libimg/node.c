@@ -29,6 +29,9 @@ static struct imgi_node *node_new(struct imgi_files *files, const struct imgi_op
     node->flags = how->flags;
     node->writable = (how->flags & IMG_OPEN_WRITE) != 0;
     node->options = how->options;
+    node->opened.flags = how->flags;
+    node->opened.cache = how->cache;
+    node->opened.backing_cache = how->backing_cache;
     node->policy = how->policy;
     node->secrets = how->secrets;
     node->cipher = imgi_cipher_share(how->cipher);
@@ -148,6 +151,7 @@ void imgi_node_close(struct imgi_node *node)
         pthread_mutex_destroy(&node->lock);
         imgi_files_free(node->files);
         img_options_free(node->options_owned);
+        img_options_free(node->opened.typed);
         free(node->state);
         free(node->backing_name);
         free(node->backing_format);

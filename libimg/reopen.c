@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
+#include "spec.h"
 
 /* Threads remember the last packed cluster by its node, whose address may be given out again. */
 static void forget_clusters(img_image *image)
@@ -19,34 +19,20 @@ static void forget_clusters(img_image *image)
     pthread_mutex_unlock(&image->scratch_lock);
 }
 
-/* How the nodes below the image's top are opened. */
-static struct imgi_open below_how(const img_image *image, const char *format, bool writable)
+/* Open a node and all below it: by what was typed of it, or else by its file's name. */
+static int open_chain(const char *path, const img_options *typed, const struct imgi_open *how,
+                      struct imgi_node **out, img_error *err)
 {
-    unsigned never = IMG_OPEN_WRITE | IMG_OPEN_CHECK | IMG_OPEN_NO_BACKING | IMG_OPEN_NO_FILES;
-
-    return (struct imgi_open){
-        .format = format,
-        .flags = (image->top->flags & ~never) | (writable ? (unsigned)IMG_OPEN_WRITE : 0),
-        .cache = image->backing_cache,
-        .backing_cache = image->backing_cache,
-        .policy = &image->policy,
-        .secrets = image->secrets,
-    };
-}
-
-/* cipher: the first image's, where its key is known already; or NULL. */
-static int open_chain(img_image *image, const char *path, const char *format, bool writable,
-                      struct imgi_cipher *cipher, struct imgi_node **out, img_error *err)
-{
-    struct imgi_open how = below_how(image, format, writable);
+    struct imgi_open below = *how;
     struct imgi_node *node = NULL;
     int rc;
 
-    how.cipher = cipher;
-    rc = imgi_node_open_name(&node, path, &how, err);
-    how.cipher = NULL;
+    if (typed)
+        return imgi_spec_open(out, typed, how, err);
+    rc = imgi_node_open_name(&node, path, how, err);
+    below.cipher = NULL;
     if (rc == 0)
-        rc = imgi_chain_open(node, &how, err);
+        rc = imgi_chain_open(node, &below, err);
     if (rc < 0)
         imgi_node_close(node);
     else
@@ -54,16 +40,32 @@ static int open_chain(img_image *image, const char *path, const char *format, bo
     return rc;
 }
 
+/* A new image below the top knows nothing of what was typed of the top. */
+static struct imgi_open new_how(const img_image *image, const char *format)
+{
+    unsigned never = IMG_OPEN_WRITE | IMG_OPEN_CHECK | IMG_OPEN_NO_BACKING | IMG_OPEN_NO_FILES;
+
+    return (struct imgi_open){
+        .format = format,
+        .flags = image->top->opened.flags & ~never,
+        .cache = image->backing_cache,
+        .backing_cache = image->backing_cache,
+        .policy = &image->policy,
+        .secrets = image->secrets,
+    };
+}
+
 int imgi_open_below(img_image *image, const char *name, const char *format, struct imgi_node **out,
                     img_error *err)
 {
     struct imgi_node *node = NULL;
+    struct imgi_open how = new_how(image, format);
     char *path = NULL;
     int rc = imgi_backing_path(&image->policy, image->top->name, name, &path, err);
 
     *out = NULL;
     if (rc == 0)
-        rc = open_chain(image, path, format, false, NULL, &node, err);
+        rc = open_chain(path, NULL, &how, &node, err);
     /* The top alone: what stands below it now may well be a part of its new chain. */
     for (struct imgi_node *below = node; rc == 0 && below; below = below->backing)
         rc = imgi_chain_check_loop(image->top, image->top, below, path, err);
@@ -88,13 +90,38 @@ static void take_locks(struct imgi_node *node)
         imgi_lock_file(node->files->list[i].io, node->flags, node->writable, NULL);
 }
 
+/*
+ * As the backing image of `above` was opened. Who writes does not share, and a format that was
+ * guessed is guessed again: a name would allow what a guess does not.
+ */
+static struct imgi_open same_how(const img_image *image, const struct imgi_node *above,
+                                 bool writable)
+{
+    const struct imgi_node *old = above->backing;
+    unsigned flags = old->opened.flags & ~(unsigned)IMG_OPEN_WRITE;
+
+    if (writable)
+        flags = (flags & ~(unsigned)IMG_OPEN_SHARE) | IMG_OPEN_WRITE;
+    return (struct imgi_open){
+        .format = old->guessed ? NULL : above->backing_format,
+        .flags = flags,
+        .cache = old->opened.cache,
+        .backing_cache = old->opened.backing_cache,
+        .policy = &image->policy,
+        .secrets = image->secrets,
+        .cipher = old->cipher,
+        .insist = writable,
+    };
+}
+
 int imgi_reopen_backing(img_image *image, struct imgi_node *above, bool writable, img_error *err)
 {
     struct imgi_node *old = above->backing, *node = NULL;
+    struct imgi_open how = same_how(image, above, writable);
     int rc;
 
     drop_locks(old);
-    rc = open_chain(image, old->name, above->backing_format, writable, old->cipher, &node, err);
+    rc = open_chain(old->name, old->opened.typed, &how, &node, err);
     if (rc < 0) {
         take_locks(old);
         return rc;

@@ -106,6 +106,16 @@ static int add(img_options **heap, const char *key, const char *value, img_error
     return img_options_set(*heap, key, value, err);
 }
 
+static int add_all(img_options **heap, const img_options *from, img_error *err)
+{
+    const char *key;
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && (key = img_options_name(from, i)); i++)
+        rc = add(heap, key, img_options_get(from, key), err);
+    return rc;
+}
+
 static bool has_prefix(const char *key, const char *prefix)
 {
     return strncmp(key, prefix, strlen(prefix)) == 0;
@@ -151,13 +161,8 @@ static bool is_file_driver(const char *driver)
 /* A protocol by itself is a disk as it is: what is said of it is said of the file. */
 static int deal_protocol(struct layer *layer, const img_options *pairs, img_error *err)
 {
-    const char *key;
-    int rc = 0;
-
-    for (size_t i = 0; rc == 0 && (key = img_options_name(pairs, i)); i++)
-        rc = add(&layer->file, key, img_options_get(pairs, key), err);
     layer->driver = "raw";
-    return rc;
+    return add_all(&layer->file, pairs, err);
 }
 
 static int layer_parse(struct layer *layer, const img_options *pairs, img_error *err)
@@ -293,13 +298,13 @@ static int tune_flags(struct imgi_open *how, const struct layer *layer, const st
     how->cache = tune_cache(how->cache, image, file);
     if (inherited)
         how->backing_cache = how->cache;
-    if (image->read_only == 1)
+    if (image->read_only == 1 && !how->insist)
         how->flags &= ~(unsigned)IMG_OPEN_WRITE;
     if ((how->flags & IMG_OPEN_WRITE) && file->read_only == 1)
         return imgi_fail(err, IMG_E_RDONLY, "Block node is read-only");
     if ((how->flags & IMG_OPEN_SHARE) && image->force_share == 0)
         return imgi_fail(err, IMG_E_INVAL, "--force-share/-U conflicts with image options");
-    if (image->force_share == 1 || file->force_share == 1)
+    if ((image->force_share == 1 || file->force_share == 1) && !how->insist)
         how->flags |= IMG_OPEN_SHARE;
     if ((how->flags & IMG_OPEN_SHARE) && (how->flags & IMG_OPEN_WRITE))
         return imgi_fail(err, IMG_E_INVAL, "force-share=on can only be used with read-only images");
@@ -373,21 +378,19 @@ static int name_backing(struct imgi_node *node, const struct imgi_node *backing,
 static int complete_backing(const struct imgi_node *node, const img_options *said,
                             const struct imgi_open *how, img_options **pairs, img_error *err)
 {
-    bool named = !node->backing_name;
-    const char *key;
+    const char *driver = img_options_get(said, "driver");
+    const char *key = driver && is_file_driver(driver) ? "filename" : "file.filename";
     char *path = NULL;
-    int rc = 0;
+    int rc;
 
     *pairs = NULL;
-    for (size_t i = 0; rc == 0 && (key = img_options_name(said, i)); i++) {
-        named = named || strcmp(key, "driver") == 0 || strcmp(key, "file") == 0 ||
-                has_prefix(key, "file.");
-        rc = add(pairs, key, img_options_get(said, key), err);
-    }
-    if (rc == 0 && !named)
-        rc = imgi_backing_path(how->policy, node->name, node->backing_name, &path, err);
-    if (rc == 0 && path)
-        rc = add(pairs, "file.filename", path, err);
+    rc = add_all(pairs, said, err);
+    if (rc < 0 || !node->backing_name || img_options_get(said, key) ||
+        img_options_get(said, "file"))
+        return rc;
+    rc = imgi_backing_path(how->policy, node->name, node->backing_name, &path, err);
+    if (rc == 0)
+        rc = add(pairs, key, path, err);
     img_free(path);
     return rc;
 }
@@ -456,6 +459,16 @@ static int open_chain(struct imgi_node *node, const struct layer *layer,
     return open_backing(node, layer, how, err);
 }
 
+/* What it takes to open the node, and all below it, in the same way again. */
+static int remember(struct imgi_node *node, const img_options *pairs, const struct imgi_open *how,
+                    img_error *err)
+{
+    node->opened.flags = how->flags;
+    node->opened.cache = how->cache;
+    node->opened.backing_cache = how->backing_cache;
+    return add_all(&node->opened.typed, pairs, err);
+}
+
 int imgi_spec_open(struct imgi_node **out, const img_options *pairs, const struct imgi_open *how,
                    img_error *err)
 {
@@ -466,6 +479,11 @@ int imgi_spec_open(struct imgi_node **out, const img_options *pairs, const struc
 
     if (rc == 0)
         rc = open_node(&node, &layer, how, &tuned, err);
+    if (rc == 0)
+        rc = remember(node, pairs, how, err);
+    /* These are the node's alone. */
+    tuned.cipher = NULL;
+    tuned.insist = false;
     if (rc == 0)
         rc = open_chain(node, &layer, &tuned, err);
     layer_free(&layer);

@@ -37,6 +37,7 @@ interop_tests += tests/interop/rebase.sh
 interop_tests += tests/interop/resize.sh
 interop_tests += tests/interop/preallocation.sh
 interop_tests += tests/interop/image-opts.sh
+interop_tests += tests/interop/typed-backing.sh
 interop_tests += tests/interop/amend.sh
 interop_tests += tests/interop/lazy-refcounts.sh
 interop_tests += tests/interop/io-lines.sh
