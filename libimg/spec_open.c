@@ -481,7 +481,9 @@ int imgi_spec_open(struct imgi_node **out, const img_options *pairs, const struc
         rc = open_node(&node, &layer, how, &tuned, err);
     if (rc == 0)
         rc = remember(node, pairs, how, err);
-    /* These are the node's alone. */
+    /* These are the node's alone, and so is file.locking. */
+    if (rc == 0 && !(how->flags & IMG_OPEN_NO_LOCK))
+        tuned.flags &= ~(unsigned)IMG_OPEN_NO_LOCK;
     tuned.cipher = NULL;
     tuned.insist = false;
     if (rc == 0)

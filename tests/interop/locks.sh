@@ -55,6 +55,11 @@ note "a backing file is locked too"
 "$QEMU_IMG" create -q -f qcow2 -b disk.qcow2 -F qcow2 over.qcow2
 hold
 expect_fail 1 'lock' "$IMG" convert -f qcow2 -O raw over.qcow2 out.raw
+for img in "$IMG" "$QEMU_IMG"; do # file.locking is said of one file
+    over=driver=qcow2,file.filename=over.qcow2
+    expect_fail 1 'lock' "$img" map --image-opts $over,file.locking=off
+    "$img" map --image-opts $over,backing.file.locking=off >/dev/null
+done
 release
 
 # under_way: the conversion in the background has its images open. To try their locks instead would now and
