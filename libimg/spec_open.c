@@ -446,16 +446,20 @@ static bool can_have_backing(const struct imgi_driver *driver)
     return option && option->name;
 }
 
-/* What is below the node: what the user says, or what its file names. */
+/*
+ * What is below the node: what the user says, or what its file names. To say that there is nothing
+ * is right also where nothing is looked for.
+ */
 static int open_chain(struct imgi_node *node, const struct layer *layer,
                       const struct imgi_open *how, img_error *err)
 {
     bool closed = how->flags & (IMG_OPEN_NO_BACKING | IMG_OPEN_NO_FILES);
+    bool none = !layer->backing && layer->backing_node && !layer->backing_node[0];
 
     if (!layer->backing && !layer->backing_node)
         return imgi_chain_open(node, how, err);
     if (closed || !can_have_backing(node->driver))
-        return no_backing_option(layer, node, err);
+        return none ? 0 : no_backing_option(layer, node, err);
     return open_backing(node, layer, how, err);
 }
 

@@ -107,6 +107,18 @@ done
 name='json:{"driver": "qcow2", "backing": null, "file": {"driver": "file", "filename": "over.qcow2"}}'
 same_err map --output=json "$name"
 same_disk out.raw convert "$name" out.raw
+for command in info 'info --backing-chain' check 'snapshot -l' 'rebase -u -b data.raw -F raw' \
+    'resize -q --shrink' 'amend -o compat=1.1'; do
+    size=
+    [ "${command#resize}" = "$command" ] || size=1M
+    # shellcheck disable=SC2086
+    same_err $command "$name" $size
+    # shellcheck disable=SC2086
+    same_err $command "${name/null/\{\"driver\": \"raw\"\}}" $size
+done
+name='json:{"driver": "raw", "backing": null, "file": {"driver": "file", "filename": "data.raw"}}'
+same_err info "$name"
+same_disk out.raw convert "$name" out.raw
 same_err create -f qcow2 file:new.qcow2 1M
 same_err create -f raw nonsense:new.raw 1M
 same_err create -f raw json:new.raw 1M
@@ -148,6 +160,8 @@ differs 1 'there are no formats below formats' \
     info --image-opts driver=raw,file.driver=qcow2,file.file.filename=data.qcow2
 differs 0 'an empty name is as good as null' \
     map --image-opts driver=qcow2,file.filename=over.qcow2,backing=
+differs 0 'an empty name is as good as null' \
+    rebase -u -b data.raw -F raw --image-opts driver=qcow2,file.filename=over.qcow2,backing=
 differs 1 'the identifier is explained nowhere else' info --object secret,id=1,data=x data.qcow2
 differs 1 'our own words for what cannot be read' info --object secret,id=s,file=missing data.qcow2
 differs 1 'secrets are the only objects' info --object tls-creds-x509,id=t,dir=/x data.qcow2
