@@ -42,8 +42,10 @@ const char *io_size_text(char text[IO_TEXT], double bytes);
 /* io_open.c */
 /* Open an image as the current one. False: not opened, and why has been said. */
 bool io_open(struct io *io, const char *name, const struct open_args *args, bool unmap);
-/* The same, with a temporary overlay over it that takes what is written. */
+/* The same, with a temporary overlay over it that takes what is written (io_snapshot.c). */
 bool io_open_snapshot(struct io *io, const char *name, const struct open_args *args, bool unmap);
+/* An option's value as --image-opts has it: with commas doubled. */
+void io_write_value(FILE *out, const char *value);
 /* Free what is remembered of how the image was opened. */
 void io_forget(struct io *io);
 /* "-d ignore|unmap" and its other names; "-i". */

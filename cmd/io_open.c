@@ -10,7 +10,6 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "io.h"
 
@@ -74,76 +73,6 @@ bool io_open(struct io *io, const char *name, const struct open_args *args, bool
     return remember(io, name, args);
 }
 
-/* ------------------------------------------------------------------ snapshots */
-
-/* Where the temporary overlay of -s lies; the caller frees it. NULL: said why. */
-static char *temporary_name(struct io *io)
-{
-    const char *directory = getenv("TMPDIR");
-    char *name = NULL;
-    int fd;
-
-    if (asprintf(&name, "%s/img-io.XXXXXX", directory ? directory : "/var/tmp") < 0) {
-        cli_fail_nomem(io->cli);
-        return NULL;
-    }
-    fd = mkstemp(name);
-    if (fd < 0) {
-        cli_fail(io->cli, "%s: a temporary file cannot be made: %m", name);
-        free(name);
-        return NULL;
-    }
-    close(fd);
-    return name;
-}
-
-/* Make an overlay of the image of that name and format. */
-static bool make_overlay(struct io *io, const char *overlay, const char *base, const char *format)
-{
-    struct option_list list = {0};
-    char *path = realpath(base, NULL);
-    img_image *image = NULL;
-    img_error err = {0};
-    bool ok = path || cli_fail(io->cli, "can't open device %s: %m", base);
-
-    ok = ok && option_list_set(io->cli, &list, "backing_file", path) &&
-         option_list_set(io->cli, &list, "backing_fmt", format);
-    if (ok && img_create(&image, overlay, "qcow2", 0, list.set, NULL, &err) < 0)
-        ok = cli_fail_create(io->cli, &err, overlay, "can't open device %s", base);
-    if (ok && img_close(image, &err) < 0)
-        ok = cli_fail_error(io->cli, &err, "%s", overlay);
-    img_options_free(list.set);
-    free(path);
-    return ok;
-}
-
-bool io_open_snapshot(struct io *io, const char *name, const struct open_args *args, bool unmap)
-{
-    struct open_args look = *args, over = *args;
-    img_image *base = NULL;
-    char *overlay;
-    bool ok;
-
-    if (args->image_opts)
-        return cli_fail(io->cli, "-s needs a file's name, not options");
-    look.flags &= ~(unsigned)IMG_OPEN_WRITE;
-    if (!open_image(io->cli, &base, name, &look))
-        return false;
-    overlay = temporary_name(io);
-    over.format = "qcow2";
-    over.flags |= IMG_OPEN_WRITE;
-    ok = overlay && make_overlay(io, overlay, img_name(base), img_format(base)) &&
-         io_open(io, overlay, &over, unmap);
-    /* What was asked for is to write, or not to. */
-    io->writable = args->flags & IMG_OPEN_WRITE;
-    if (overlay)
-        unlink(overlay);
-    io_forget(io);
-    free(overlay);
-    img_close(base, NULL);
-    return ok;
-}
-
 /* ------------------------------------------------------------------ commands */
 
 struct opening {
@@ -183,7 +112,16 @@ static bool take_open_letter(struct io *io, struct opening *opening, int letter)
     return true;
 }
 
-/* "driver=FMT,file.filename=NAME,OPTIONS", with commas doubled; the caller frees it. */
+void io_write_value(FILE *out, const char *value)
+{
+    for (; *value; value++) {
+        if (*value == ',')
+            fputc(',', out);
+        fputc(*value, out);
+    }
+}
+
+/* "driver=FMT,file.filename=NAME,OPTIONS"; the caller frees it. */
 static char *describe(const char *format, const char *name, const char *options)
 {
     char *text = NULL, *out;
@@ -195,11 +133,7 @@ static char *describe(const char *format, const char *name, const char *options)
     if (format)
         fprintf(stream, "driver=%s,", format);
     fputs("file.filename=", stream);
-    for (; *name; name++) {
-        if (*name == ',')
-            fputc(',', stream);
-        fputc(*name, stream);
-    }
+    io_write_value(stream, name);
     fprintf(stream, ",%s", options);
     if (fclose(stream) == 0)
         text = out;
@@ -217,7 +151,7 @@ static bool open_described(struct io *io, const char *name, struct opening *open
         return cli_fail_nomem(io->cli);
     args.image_opts = true;
     args.format = NULL;
-    ok = io_open(io, text, &args, opening->unmap);
+    ok = (opening->snapshot ? io_open_snapshot : io_open)(io, text, &args, opening->unmap);
     free(text);
     return ok;
 }

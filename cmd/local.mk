@@ -31,6 +31,7 @@ cmd_img_SOURCES += \
 	cmd/io.h \
 	cmd/io_commands.c \
 	cmd/io_open.c \
+	cmd/io_snapshot.c \
 	cmd/io_transfer.c \
 	cmd/map.c \
 	cmd/measure.c \

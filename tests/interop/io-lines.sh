@@ -134,6 +134,16 @@ twins -c 'read -P 1 0 512' a.qcow2
 twins -s -c 'write -P 5 1M 512' -c 'read -P 5 1M 512' over.qcow2
 twins -r -s -c 'write -P 5 0 512' a.qcow2
 twins -c 'open -s a.qcow2' -c 'write -P 6 0 64k' -c 'read -P 6 0 64k'
+window=driver=raw,offset=64k,size=128k,file.filename=a.raw
+twins --image-opts -s -c 'read -v 8k 512' -c 'write -P 6 0 64k' -c 'read -P 6 0 64k' -c length $window
+twins -s -c 'read -v 8k 512' -c 'write -P 6 0 64k' -c 'read -P 6 0 64k' -c length \
+    'json:{"driver": "raw", "offset": 65536, "size": 131072, "file": {"filename": "a.raw"}}'
+twins --image-opts -s -r -c 'read -v 8k 512' -c 'write -P 6 0 64k' $window
+twins -c 'open -s -o driver=raw,offset=64k a.raw' -c 'read -v 8k 512' -c 'write -P 6 0 64k' -c length
+twins --image-opts -c "open -s $window" -c 'read -v 8k 512' -c 'write -P 6 0 64k' -c length
+twins -s -U -f raw -c 'read -v 72k 512' -c 'write -P 6 0 64k' a.raw
+twins --image-opts -s -c 'read -v 72k 512' -c 'write -P 6 0 64k' \
+    driver=qcow2,file.filename=over.qcow2,backing.driver=raw,backing.file.filename=a.raw
 twins -c 'truncate -m full 2M' -c 'truncate -m nonsense 3M' -c length a.qcow2
 twins -c 'truncate -Z 5' a.qcow2
 twins -c 'truncate' a.qcow2

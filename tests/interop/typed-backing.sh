@@ -108,3 +108,13 @@ for name in a b; do
 done
 cmp a.raw b.raw || fail "what was committed into an encrypted base differs"
 commit top-luks.qcow2 backing.encrypt.key-secret=w
+
+for program in "$QEMU_IO" "$IMG io"; do
+    # shellcheck disable=SC2086
+    $program "${secrets[@]}" -s --image-opts -c 'read -P 98 64k 64k' -c 'write -P 1 0 1M' \
+        -c 'read -P 1 0 1M' driver=qcow2,file.filename=ours/luks.qcow2,encrypt.key-secret=s >io.out ||
+        fail "$program -s on an encrypted image: $(cat io.out)"
+done
+"$IMG" io "${secrets[@]}" -s -c 'read -P 98 0 1M' "json:{\"driver\": \"qcow2\",
+    \"file\": {\"filename\": \"ours/luks.qcow2\"}, \"encrypt.key-secret\": \"s\"}" >io.out ||
+    fail "a temporary overlay was written through: $(cat io.out)"
