@@ -6,9 +6,10 @@
  * user data.
  *
  * Locking: the core holds node->lock around every driver function except probe, create, open,
- * close, pack and unpack, so a driver is written as if there were one thread. open, close and
- * resize have the node to themselves. pack and unpack run on many threads at once and touch nothing
- * but their arguments and what does not change after open.
+ * close, amend, measure, pack and unpack, so a driver is written as if there were one thread. open,
+ * close, resize, amend and what changes or opens snapshots have the node to themselves. pack and
+ * unpack run on many threads at once and touch nothing but their arguments and what does not change
+ * after open.
  *
  * Formats include this header and nothing else of libimg.
  */
@@ -110,7 +111,8 @@ struct imgi_node {
     const img_secrets *secrets; /* NULL: none */
     pthread_mutex_t lock;       /* see the top of this file */
 
-    /* Filled by the driver's open; constant afterwards except size, which resize sets. */
+    /* Filled by the driver's open; constant afterwards, except that resize, amend and snapshots set
+     * size and the core changes the backing image's name. */
     uint64_t size;         /* of the disk */
     struct imgi_io *data;  /* where new clusters lie, if that is one file; NULL: file */
     uint32_t cluster_size; /* guest bytes that are mapped and packed as one; a power of two; 0: none
@@ -237,7 +239,8 @@ struct imgi_driver {
     void (*close)(struct imgi_node *node);
     /*
      * Once, before the first change to an image that was opened for writing (not to one that is
-     * being made): what must be different from then on (an identifier of the content).
+     * being made): what must be different from then on (an identifier of the content). The base of
+     * a commit keeps it: what stands on the base would not be recognised any more.
      */
     int (*begin_write)(struct imgi_node *node, img_error *err);
     /* Before a close that keeps the image: write what only a complete image has (footer). */

@@ -2,7 +2,7 @@
  * What the parts of the core share. SPDX-License-Identifier: BSD-2-Clause
  *
  * Lock order: ranges (held over data I/O), then node->lock, then a driver's
- * caches. scratch->lock and the locks of jobs are leaves.
+ * caches. image->scratch_lock and the locks of jobs are leaves.
  */
 #ifndef IMGI_INTERNAL_H
 #define IMGI_INTERNAL_H

@@ -546,13 +546,12 @@ IMG_API int img_compare(img_job *job, img_image *a, img_image *b, img_compare_re
 IMG_API int img_commit(img_job *job, img_image *image, const char *base, img_error *err);
 
 /*
- * Make the image of that name and format, relative to where the image lies, its backing image; NULL
- * or
- * "": it has none from now on. What the disk reads as stays the same: what differs is copied into
- * the image first, compressed with IMG_JOB_COMPRESS. With IMG_JOB_UNSAFE only the name is changed;
- * the image is then open with IMG_OPEN_NO_BACKING, and nothing looks at either backing image. The
- * image is open for writing and nobody uses it meanwhile. IMG_E_NOSPACE when there is no room for
- * the name. job may be NULL.
+ * Make the image of that name and format, relative to where the image lies, its backing image; with
+ * NULL or "" it has none from now on. What the disk reads as stays the same: what differs is copied
+ * into the image first, compressed with IMG_JOB_COMPRESS. With IMG_JOB_UNSAFE only the name is
+ * changed; the image is then open with IMG_OPEN_NO_BACKING, and nothing looks at either backing
+ * image. The image is open for writing and nobody uses it meanwhile. IMG_E_NOSPACE when there is no
+ * room for the name. job may be NULL.
  */
 IMG_API int img_rebase(img_job *job, img_image *image, const char *name, const char *format,
                        img_error *err);

@@ -88,7 +88,9 @@ int img_snapshot_view(img_image *image, const char *id, const char *name, img_er
                           err);
     rc = with_snapshot(image, image->top->driver->snapshot_view, id, name, err);
     /* Clusters of the disk as it was shown until now. */
+    pthread_mutex_lock(&image->scratch_lock);
     for (struct imgi_scratch *scratch = image->scratch; scratch; scratch = scratch->next)
         scratch->cached = NULL;
+    pthread_mutex_unlock(&image->scratch_lock);
     return rc;
 }
