@@ -287,8 +287,9 @@ struct imgi_driver {
     /* Write out the metadata, in the right order, ending with the files' own flush. */
     int (*flush)(struct imgi_node *node, img_error *err);
     /*
-     * Before resize makes a disk larger: see to it that the space behind its end can be written. No
-     * image on disk says that the space is there. NULL: it need not be done, or cannot.
+     * Before resize makes a disk larger: let go of what lies behind its end, on disk, and see to it
+     * that the space there can be written. No image on disk says that the space is there. NULL: it
+     * need not be done, or cannot.
      */
     int (*reach)(struct imgi_node *node, uint64_t size, img_error *err);
     /*

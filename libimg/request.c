@@ -152,18 +152,17 @@ static int find_gained(struct imgi_node *node, uint64_t size, uint64_t *end, img
 static int clear_gained(struct imgi_node *node, uint64_t size, struct imgi_scratch *scratch,
                         img_error *err)
 {
-    uint64_t old = node->size, end;
+    uint64_t old = node->size, end = old;
     int rc;
 
     if (size <= old || !node->driver->reach)
         return 0;
-    rc = find_gained(node, size, &end, err);
-    if (rc < 0 || end == old)
-        return rc;
     pthread_mutex_lock(&node->lock);
     rc = node->driver->reach(node, size, err);
     pthread_mutex_unlock(&node->lock);
-    if (rc < 0)
+    if (rc == 0)
+        rc = find_gained(node, size, &end, err);
+    if (rc < 0 || end == old)
         return rc;
     node->size = size;
     rc = imgi_node_zero(node, old, end - old, IMG_ZERO_UNMAP, scratch, err);

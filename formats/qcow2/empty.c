@@ -56,15 +56,28 @@ static int drop_table(struct qcow2 *q, uint64_t index, img_error *err)
     return rc;
 }
 
+static bool all_zero(const struct qcow2 *q, const uint8_t *table, uint64_t index)
+{
+    for (uint64_t i = index; i < qcow2_l2_entries(q); i++) {
+        struct qcow2_raw raw = qcow2_raw_get(q, table, i);
+
+        if (raw.cluster != 0 || raw.bitmap != 0)
+            return false;
+    }
+    return true;
+}
+
 /* Entries of 0 for the clusters from `from` to the end of what their L2 table maps. */
 static int drop_entries(struct qcow2 *q, uint64_t from, img_error *err)
 {
     uint64_t index = qcow2_l2_index(q, from), base = from - (index << q->cluster_bits);
+    const uint8_t *old;
     uint8_t *table;
-    int rc;
+    int rc = qcow2_l2_get(q, from, &old, err);
 
-    if (q->l1.entries[qcow2_l1_index(q, from)] == 0)
-        return 0;
+    /* A table that is shared is copied only if there is something to drop. */
+    if (rc < 0 || !old || all_zero(q, old, index))
+        return rc;
     rc = qcow2_l2_own(q, from, &table, err);
     if (rc == 0)
         rc = check_table(q, table, base, err);

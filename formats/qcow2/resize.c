@@ -89,11 +89,20 @@ static int check_size(const struct qcow2 *q, uint64_t size, img_error *err)
     return 0;
 }
 
+/*
+ * Beyond the disk's end lies what is no part of it: the VM state of a snapshot that was applied, or
+ * what a growth that came to nothing has left. It is gone from the disk before the disk reaches
+ * there.
+ */
 int qcow2_reach(struct imgi_node *node, uint64_t size, img_error *err)
 {
     struct qcow2 *q = qcow2_of(node);
     int rc = check_size(q, size, err);
 
+    if (rc == 0)
+        rc = qcow2_drop_from(q, imgi_align_up(node->size, q->cluster_size), err);
+    if (rc == 0)
+        rc = qcow2_settle(q, err);
     return rc < 0 ? rc : qcow2_grow_l1(q, size, err);
 }
 

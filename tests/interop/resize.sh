@@ -82,6 +82,25 @@ for options in cluster_size=64k cluster_size=512,refcount_bits=2; do
     clean ours
 done
 
+note "larger: the VM state of a snapshot that was applied is no part of the disk"
+for options in cluster_size=64k cluster_size=4k; do
+    rm -f ours
+    "$QEMU_IMG" create -q -f qcow2 -o "$options" ours 1M
+    "$QEMU_IO" -c 'write -P 1 0 1M' -c 'write -b -P 2 0 512k' ours >/dev/null
+    "$QEMU_IMG" snapshot -c s1 ours
+    "$IMG" resize -q ours 2G
+    clean ours
+    zeros ours $((1 << 20)) $((2 << 30))
+    "$QEMU_IO" -r -c 'read -P 1 0 1M' ours >read.txt
+    ! grep failed read.txt || fail "the disk has changed"
+    "$QEMU_IMG" snapshot -a s1 ours
+    "$QEMU_IO" -r -c 'read -b -P 2 0 512k' ours >read.txt
+    ! grep failed read.txt || fail "the snapshot's VM state has changed"
+    "$IMG" resize -q --preallocation=metadata ours 1G
+    clean ours
+    zeros ours $((1 << 20)) $((1 << 30))
+done
+
 note "a disk of version 2 with snapshots keeps its size"
 rm -f ours
 "$QEMU_IMG" create -q -f qcow2 -o compat=0.10 ours 1M
