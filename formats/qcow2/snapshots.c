@@ -6,6 +6,7 @@
  * how that becomes the image.
  */
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -118,17 +119,43 @@ static int carry_out(struct qcow2_change *change, img_error *err)
 
 /* --------------------------------------------------------------------------- create */
 
-/* Ids are decimal numbers; the next one is the highest and one. */
+/* The lowest number that none of them begins with. */
+static int lowest_free(const struct qcow2_snapshots *snapshots, unsigned long *number,
+                       img_error *err)
+{
+    bool *taken = calloc(snapshots->count + 2, sizeof(*taken));
+
+    if (!taken)
+        return imgi_fail_nomem(err, "a snapshot");
+    for (size_t i = 0; i < snapshots->count; i++) {
+        unsigned long id = strtoul(snapshots->list[i].id, NULL, 10);
+
+        if (id <= snapshots->count)
+            taken[id] = true;
+    }
+    for (*number = 1; taken[*number];)
+        ++*number;
+    free(taken);
+    return 0;
+}
+
+/* Ids are decimal numbers; the next one is the highest and one, as long as there is such a one. */
 static int next_id(const struct qcow2_snapshots *snapshots, char **id, uint16_t *length,
                    img_error *err)
 {
     unsigned long highest = 0;
     char text[32];
-    int printed;
+    int printed, rc = 0;
 
     for (size_t i = 0; i < snapshots->count; i++)
         highest = IMGI_MAX(highest, strtoul(snapshots->list[i].id, NULL, 10));
-    printed = snprintf(text, sizeof(text), "%lu", highest + 1);
+    if (highest == ULONG_MAX)
+        rc = lowest_free(snapshots, &highest, err);
+    else
+        highest++;
+    if (rc < 0)
+        return rc;
+    printed = snprintf(text, sizeof(text), "%lu", highest);
     *length = (uint16_t)printed;
     *id = strdup(text);
     return *id ? 0 : imgi_fail_nomem(err, "a snapshot");
@@ -224,6 +251,11 @@ static int check_size(const struct qcow2 *q, const struct qcow2_snapshot *snapsh
     if (snapshot->disk_size > INT64_MAX)
         return imgi_fail(err, IMG_E_CORRUPT,
                          "snapshot '%s': a disk of %" PRIu64 " bytes is larger than 2^63-1",
+                         snapshot->id, snapshot->disk_size);
+    /* No disk is resized to that. */
+    if (snapshot->disk_size % QCOW2_SECTOR != 0 && snapshot->disk_size != q->header.size)
+        return imgi_fail(err, IMG_E_CORRUPT,
+                         "snapshot '%s': a disk of %" PRIu64 " bytes is no number of sectors",
                          snapshot->id, snapshot->disk_size);
     if (imgi_div_up(snapshot->disk_size, UINT64_C(1) << (q->cluster_bits + q->l2_bits)) >
         QCOW2_L1_BYTES_MAX / QCOW2_ENTRY_BYTES)

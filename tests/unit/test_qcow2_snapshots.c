@@ -405,7 +405,7 @@ static void bad_places(void **state)
 /* A disk size that no disk can have: such a snapshot is not gone back to, but can be deleted. */
 static void bad_size(void **state)
 {
-    static const uint64_t values[] = {UINT64_MAX, UINT64_C(1) << 62};
+    static const uint64_t values[] = {UINT64_MAX, UINT64_C(1) << 62, SIZE + 1};
 
     (void)state;
     for (size_t i = 0; i < IMGI_COUNT(values); i++) {
@@ -420,6 +420,36 @@ static void bad_size(void **state)
         img_close(image, NULL);
         free(bytes.data);
     }
+}
+
+/* An id behind which there is no number: the lowest one that is free. */
+static void last_id(void **state)
+{
+    static const char last[] = "18446744073709551615";
+    struct bytes bytes = sample("cluster_size=4k");
+    uint8_t *record = table_of(&bytes);
+    img_image *image;
+    img_snapshot *list;
+    size_t count;
+
+    (void)state;
+    /* "1one" becomes "18446744073709551615one", and the second record moves. */
+    memmove(record + 88, record + 72, 100);
+    imgi_put_be16(record + QCOW2_SNAP_ID_LENGTH, sizeof(last) - 1);
+    memcpy(record + 64, "18446744073709551615one", 23);
+    assert_int_equal(open_bytes(&bytes, IMG_OPEN_WRITE, &image, NULL), 0);
+    create(image, "a");
+    create(image, "b");
+    assert_int_equal(img_snapshot_list(image, &list, &count, NULL), 0);
+    assert_int_equal(count, 4);
+    assert_string_equal(list[0].id, last);
+    assert_string_equal(list[1].id, "2");
+    assert_string_equal(list[2].id, "1");
+    assert_string_equal(list[3].id, "3");
+    img_free(list);
+    assert_sound(image);
+    img_close(image, NULL);
+    free(bytes.data);
 }
 
 /* Neither operation is done, and not a byte of the file changes. */
@@ -486,6 +516,7 @@ int main(void)
         cmocka_unit_test(refusals),      cmocka_unit_test(foreign_records),
         cmocka_unit_test(bad_places),    cmocka_unit_test(bad_size),
         cmocka_unit_test(bad_entries),   cmocka_unit_test(bad_refcounts),
+        cmocka_unit_test(last_id),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
