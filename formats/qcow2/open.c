@@ -275,8 +275,9 @@ static int prepare_writing(struct qcow2 *q, img_error *err)
         rc = qcow2_need_l1(q, err);
     if (rc == 0)
         rc = qcow2_need_reftable(q, err);
+    /* The repair has noted some already, for what it allocated. */
     if (rc == 0)
-        rc = own_metadata(q, err);
+        rc = qcow2_own_again(q, err);
     if (rc == 0)
         rc = qcow2_bitmaps_open(q, err);
     if (rc == 0)
