@@ -172,12 +172,16 @@ static int mend_anew(struct qcow2_checking *c, img_error *err)
 static int mend(struct qcow2_checking *c, img_error *err)
 {
     const img_check_result *result = c->checker->result;
+    int rc;
 
     if (c->repair == IMGI_REPAIR_NONE || c->incomplete)
         return 0;
-    if (c->rebuild)
-        return mend_anew(c, err);
-    return result->leaks > 0 || c->refcount_faults > 0 ? qcow2_check_mend(c, false, err) : 0;
+    if (!c->rebuild && result->leaks == 0 && c->refcount_faults == 0)
+        return 0;
+    rc = qcow2_clear_promises(c->q, err);
+    if (rc < 0)
+        return rc;
+    return c->rebuild ? mend_anew(c, err) : qcow2_check_mend(c, false, err);
 }
 
 static int pass(struct qcow2_checking *c, img_error *err)
@@ -222,7 +226,9 @@ static int clear_bits(struct qcow2 *q, img_error *err)
     if (bits == q->header.incompatible)
         return 0;
     imgi_put_be64(bytes, bits);
-    rc = qcow2_header_update(q, QCOW2_AT_INCOMPATIBLE, bytes, sizeof(bytes), err);
+    rc = qcow2_clear_promises(q, err);
+    if (rc == 0)
+        rc = qcow2_header_update(q, QCOW2_AT_INCOMPATIBLE, bytes, sizeof(bytes), err);
     if (rc == 0)
         q->header.incompatible = bits;
     return rc;

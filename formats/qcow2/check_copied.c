@@ -69,6 +69,7 @@ static uint64_t right_run(struct qcow2_checking *c, const struct flags *flags, u
 static int check_table(struct qcow2_checking *c, struct flags *flags, img_error *err)
 {
     uint64_t entries = qcow2_l2_entries(c->q), bytes = c->q->l2_entry_bytes;
+    int rc;
 
     flags->first = flags->end = 0;
     for (uint64_t i = 0, run = 0;; i += run) {
@@ -84,6 +85,9 @@ static int check_table(struct qcow2_checking *c, struct flags *flags, img_error 
     if (flags->end == 0)
         return 0;
     imgi_cache_forget(c->q->l2_cache, flags->offset);
+    rc = qcow2_clear_promises(c->q, err);
+    if (rc < 0)
+        return rc;
     return imgi_io_write(c->q->node->file, flags->table + flags->first * bytes,
                          (size_t)((flags->end - flags->first) * bytes),
                          flags->offset + flags->first * bytes, err);
@@ -152,6 +156,8 @@ int qcow2_check_copied(struct qcow2_checking *c, img_error *err)
         if (flags.table)
             rc = check_table(c, &flags, err);
     }
+    if (rc == 0 && c->q->l1.any_dirty)
+        rc = qcow2_clear_promises(c->q, err);
     if (rc == 0 && c->q->l1.any_dirty)
         rc = qcow2_table_write(&c->q->l1, c->q->node->file, err);
     if (rc == 0 && flags.mend)

@@ -58,6 +58,9 @@ int qcow2_check_mend_snapshots(struct qcow2_checking *c, img_error *err)
 
     if (!c->new_snapshots || c->incomplete)
         return 0;
+    rc = qcow2_clear_promises(q, err);
+    if (rc < 0)
+        return rc;
     /* Who has what: as for every other allocation. Where tables overlap nothing is given out. */
     rc = qcow2_own_again(q, err);
     if (rc == 0)

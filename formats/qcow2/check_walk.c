@@ -438,9 +438,13 @@ bool qcow2_check_is_table(const struct qcow2_checking *c, uint64_t cluster)
 int qcow2_check_settle(struct qcow2_checking *c, img_error *err)
 {
     bool any = false;
+    int rc;
 
     for (uint64_t i = 0; !any && i < c->unsettled.clusters;
          i += UINT64_C(1) << QCOW2_COUNTS_PAGE_BITS)
         any = !qcow2_counts_empty(&c->unsettled, i);
-    return any && !c->incomplete ? with_all(c, settle_l2_tables, err) : 0;
+    if (!any || c->incomplete)
+        return 0;
+    rc = qcow2_clear_promises(c->q, err);
+    return rc == 0 ? with_all(c, settle_l2_tables, err) : rc;
 }

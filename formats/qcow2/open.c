@@ -246,11 +246,7 @@ int qcow2_own_again(struct qcow2 *q, img_error *err)
     return own_metadata(q, err);
 }
 
-/*
- * Autoclear bits promise what a writer that does not know them cannot keep: those are cleared
- * before anything else changes.
- */
-static int clear_promises(struct qcow2 *q, img_error *err)
+int qcow2_clear_promises(struct qcow2 *q, img_error *err)
 {
     uint64_t kept = q->header.autoclear & QCOW2_AUTOCLEAR_KEPT;
     uint8_t bytes[8];
@@ -281,7 +277,7 @@ static int prepare_writing(struct qcow2 *q, img_error *err)
     if (rc == 0)
         rc = qcow2_bitmaps_open(q, err);
     if (rc == 0)
-        rc = clear_promises(q, err);
+        rc = qcow2_clear_promises(q, err);
     q->lazy = q->header.compatible & QCOW2_COMPAT_LAZY_REFCOUNTS;
     if (imgi_options_string(q->node->options, qcow2_open_options, "lazy-refcounts"))
         q->lazy = imgi_options_bool(q->node->options, qcow2_open_options, "lazy-refcounts");

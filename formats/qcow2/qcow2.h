@@ -170,6 +170,11 @@ int qcow2_need_l1(struct qcow2 *q, img_error *err);
 /* Learn anew which clusters hold metadata, after a repair of an image that is in use. */
 int qcow2_own_again(struct qcow2 *q, img_error *err);
 /*
+ * Autoclear bits promise what a writer that does not know them cannot keep: those are cleared
+ * before anything else changes.
+ */
+int qcow2_clear_promises(struct qcow2 *q, img_error *err);
+/*
  * A contradiction in the image, which the caller has put into its error: set the corrupt bit and
  * refuse every later write. Returns IMG_E_CORRUPT.
  */
