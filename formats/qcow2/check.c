@@ -91,6 +91,14 @@ static void say_unsaid(struct qcow2_checking *c)
     }
 }
 
+/* Steps between two looks at whether to go on. */
+#define STEPS (1u << 14)
+
+int qcow2_check_step(struct qcow2_checking *c, img_error *err)
+{
+    return ++c->steps % STEPS == 0 ? imgi_check_progress(c->checker, 0, c->q->header.size, err) : 0;
+}
+
 /* ------------------------------------------------------------------------ one pass */
 
 /* The refcount table, or what the file has of it. */
@@ -138,6 +146,7 @@ static void finish(struct qcow2_checking *c)
 {
     say_unsaid(c);
     qcow2_snapshots_free(&c->snapshots);
+    free(c->l1_uses);
     qcow2_counts_free(&c->counts);
     qcow2_counts_free(&c->tables);
     qcow2_counts_free(&c->walked);

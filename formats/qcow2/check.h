@@ -68,7 +68,10 @@ struct qcow2_checking {
     struct qcow2_counts walked;    /* L2 tables that were walked */
     struct qcow2_counts unsettled; /* L2 tables with entries that may be mended */
     struct qcow2_snapshots snapshots;
-    uint8_t *window; /* L2 tables that lie side by side */
+    uint32_t *l1_uses; /* by snapshot: how many have the same L1 table; 0: an earlier one tells */
+    uint64_t bitmap_tables; /* bytes of the tables of bitmaps that were read */
+    uint64_t steps;         /* of whatever takes time, since it began */
+    uint8_t *window;        /* L2 tables that lie side by side */
     uint64_t window_offset;
     size_t window_bytes;
     uint64_t block_index; /* the refcount block that was looked at last; */
@@ -95,6 +98,12 @@ void qcow2_found(struct qcow2_checking *c, enum imgi_finding kind, const char *f
 bool qcow2_found_mendable(struct qcow2_checking *c, bool mend, const char *format, ...)
     IMG_PRINTF(3, 4);
 
+/*
+ * A step of a loop whose length the image decides: now and then, look whether the user wants to
+ * stop (IMG_E_CANCELLED).
+ */
+int qcow2_check_step(struct qcow2_checking *c, img_error *err);
+
 /* check_count.c */
 
 /*
@@ -104,8 +113,8 @@ bool qcow2_found_mendable(struct qcow2_checking *c, bool mend, const char *forma
 int qcow2_count_bytes(struct qcow2_checking *c, uint64_t offset, uint64_t bytes, uint64_t number,
                       img_error *err);
 /* The same for a table: a corruption too when the file ends inside it. *whole: it can be read. */
-int qcow2_count_table(struct qcow2_checking *c, uint64_t offset, uint64_t bytes, bool *whole,
-                      img_error *err);
+int qcow2_count_table(struct qcow2_checking *c, uint64_t offset, uint64_t bytes, uint64_t number,
+                      bool *whole, img_error *err);
 /* Count everything. */
 int qcow2_check_count(struct qcow2_checking *c, img_error *err);
 /* The block that a refcount table entry leads to, 0 if it cannot be read. */
@@ -172,6 +181,11 @@ int qcow2_check_rebuild(struct qcow2_checking *c, img_error *err);
 
 /* Load the snapshot table, check and count it. */
 int qcow2_check_count_snapshots(struct qcow2_checking *c, img_error *err);
+/*
+ * Find out which snapshots have the same L1 table, so that it is gone through once for all of them:
+ * l1_uses. Tables that overlap so much that this would take too long are left out, and told of.
+ */
+int qcow2_check_same_l1(struct qcow2_checking *c, img_error *err);
 /* Last of all: write it anew if that was found to be necessary. */
 int qcow2_check_mend_snapshots(struct qcow2_checking *c, img_error *err);
 

@@ -193,8 +193,10 @@ static uint64_t sound_run(struct qcow2_checking *c, uint64_t cluster, uint64_t e
 int qcow2_check_compare(struct qcow2_checking *c, img_error *err)
 {
     uint64_t run, used;
+    int rc = 0;
 
-    for (uint64_t i = 0; i < c->clusters; i += run) {
+    for (uint64_t i = 0; rc == 0 && i < c->clusters; i += run) {
+        rc = qcow2_check_step(c, err);
         run = sound_run(c, i, c->clusters, &used);
         if (used > 0)
             c->checker->result->image_end_offset = (i + used) << c->q->cluster_bits;
@@ -203,15 +205,16 @@ int qcow2_check_compare(struct qcow2_checking *c, img_error *err)
         run = 1;
         compare_one(c, i);
     }
-    return imgi_check_progress(c->checker, c->q->header.size, c->q->header.size, err);
+    return rc < 0 ? rc : imgi_check_progress(c->checker, c->q->header.size, c->q->header.size, err);
 }
 
 int qcow2_check_mend(struct qcow2_checking *c, bool rebuilt, img_error *err)
 {
     uint64_t run, used;
-    int rc;
+    int rc = 0;
 
-    for (uint64_t i = 0; i < c->clusters; i += run) {
+    for (uint64_t i = 0; rc == 0 && i < c->clusters; i += run) {
+        rc = qcow2_check_step(c, err);
         run = sound_run(c, i, c->clusters, &used);
         if (run > 0)
             continue;
@@ -223,7 +226,8 @@ int qcow2_check_mend(struct qcow2_checking *c, bool rebuilt, img_error *err)
             *err = c->unread;
         return c->unread.code;
     }
-    rc = imgi_cache_write(c->q->refcount_cache, err);
+    if (rc == 0)
+        rc = imgi_cache_write(c->q->refcount_cache, err);
     if (rc == 0)
         rc = imgi_io_flush(c->q->node->file, err);
     return rc;

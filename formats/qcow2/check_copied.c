@@ -142,6 +142,9 @@ int qcow2_check_copied(struct qcow2_checking *c, img_error *err)
     for (uint64_t i = 0; rc == 0 && i < l1->count; i++) {
         uint64_t cluster;
 
+        rc = qcow2_check_step(c, err);
+        if (rc < 0)
+            break;
         flags.offset = qcow2_check_l2_of(c, l1->entries[i], false);
         if (flags.offset == 0)
             continue;

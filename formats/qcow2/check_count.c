@@ -30,11 +30,11 @@ int qcow2_count_bytes(struct qcow2_checking *c, uint64_t offset, uint64_t bytes,
     return qcow2_counts_add(&c->counts, offset >> bits, last - (offset >> bits) + 1, number, err);
 }
 
-int qcow2_count_table(struct qcow2_checking *c, uint64_t offset, uint64_t bytes, bool *whole,
-                      img_error *err)
+int qcow2_count_table(struct qcow2_checking *c, uint64_t offset, uint64_t bytes, uint64_t number,
+                      bool *whole, img_error *err)
 {
     uint64_t before = c->checker->result->corruptions;
-    int rc = qcow2_count_bytes(c, offset, bytes, 1, err);
+    int rc = qcow2_count_bytes(c, offset, bytes, number, err);
 
     *whole = imgi_span_ok(offset, bytes, c->file_size);
     if (rc == 0 && !*whole && c->checker->result->corruptions == before)
@@ -60,8 +60,18 @@ static int count_bitmap(struct qcow2_checking *c, const struct qcow2_bitmap *bit
     struct qcow2_table table = {0};
     uint64_t bytes = (uint64_t)bitmap->table_entries * QCOW2_ENTRY_BYTES;
     bool whole;
-    int rc = qcow2_count_table(c, bitmap->table_offset, bytes, &whole, err);
+    int rc;
 
+    /* Tables that do not overlap are together no larger than the file. */
+    if (imgi_span_ok(bitmap->table_offset, bytes, c->file_size))
+        c->bitmap_tables += bytes;
+    if (c->bitmap_tables > c->file_size) {
+        c->incomplete = true;
+        qcow2_found(c, IMGI_FINDING_CORRUPTION, "ERROR bitmap %s: its table overlaps others",
+                    bitmap->name);
+        return qcow2_check_step(c, err);
+    }
+    rc = qcow2_count_table(c, bitmap->table_offset, bytes, 1, &whole, err);
     if (rc < 0 || !whole)
         return rc;
     rc = qcow2_table_load(&table, "bitmap table", c->q->node, bitmap->table_offset,
@@ -71,6 +81,8 @@ static int count_bitmap(struct qcow2_checking *c, const struct qcow2_bitmap *bit
 
         if (offset != 0)
             rc = qcow2_count_bytes(c, offset, c->q->cluster_size, 1, err);
+        if (rc == 0)
+            rc = qcow2_check_step(c, err);
     }
     qcow2_table_free(&table);
     return rc;

@@ -7,6 +7,7 @@
  * header switches to it.
  */
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "snapshot.h"
 
@@ -50,6 +51,79 @@ int qcow2_check_count_snapshots(struct qcow2_checking *c, img_error *err)
     }
     return qcow2_count_bytes(c, header->snapshots_offset, c->snapshots.bytes, 1, err);
 }
+
+/* ------------------------------------------------------- L1 tables in common */
+
+/* By L1 table; those with the same one in the order of the list. */
+static int by_l1(const void *one, const void *other)
+{
+    const struct qcow2_snapshot *a = *(const struct qcow2_snapshot *const *)one;
+    const struct qcow2_snapshot *b = *(const struct qcow2_snapshot *const *)other;
+
+    if (a->l1_offset != b->l1_offset)
+        return a->l1_offset < b->l1_offset ? -1 : 1;
+    if (a->l1_entries != b->l1_entries)
+        return a->l1_entries < b->l1_entries ? -1 : 1;
+    return a < b ? -1 : a > b;
+}
+
+static bool same_l1(const struct qcow2_snapshot *a, const struct qcow2_snapshot *b)
+{
+    return a->l1_offset == b->l1_offset && a->l1_entries == b->l1_entries;
+}
+
+/*
+ * L1 tables that do not overlap are together no larger than the file. What is more is not gone
+ * through, or a small file would keep us busy for hours; and then nobody knows what may be freed.
+ */
+static void bound_l1_tables(struct qcow2_checking *c)
+{
+    uint64_t total = 0;
+
+    for (size_t i = 0; i < c->snapshots.count; i++) {
+        const struct qcow2_snapshot *snapshot = &c->snapshots.list[i];
+        uint64_t bytes = (uint64_t)snapshot->l1_entries * QCOW2_ENTRY_BYTES;
+
+        if (c->l1_uses[i] == 0 || !imgi_span_ok(snapshot->l1_offset, bytes, c->file_size))
+            continue;
+        total += bytes;
+        if (total <= c->file_size)
+            continue;
+        total -= bytes;
+        c->l1_uses[i] = 0;
+        c->incomplete = true;
+        qcow2_found(c, IMGI_FINDING_CORRUPTION,
+                    "ERROR snapshot %s (%s) l1_offset=0x%" PRIx64
+                    ": L1 table overlaps others; snapshot table entry corrupted",
+                    snapshot->id, snapshot->name, snapshot->l1_offset);
+    }
+}
+
+int qcow2_check_same_l1(struct qcow2_checking *c, img_error *err)
+{
+    const struct qcow2_snapshot **sorted, *list = c->snapshots.list;
+    size_t count = c->snapshots.count;
+
+    sorted = calloc(count + 1, sizeof(const struct qcow2_snapshot *));
+    c->l1_uses = calloc(count + 1, sizeof(*c->l1_uses));
+    if (!sorted || !c->l1_uses) {
+        free(sorted);
+        return imgi_fail_nomem(err, "the snapshots' L1 tables");
+    }
+    for (size_t i = 0; i < count; i++)
+        sorted[i] = &list[i];
+    qsort(sorted, count, sizeof(const struct qcow2_snapshot *), by_l1);
+    for (size_t i = 0, first = 0; i < count; i++) {
+        if (!same_l1(sorted[i], sorted[first]))
+            first = i;
+        c->l1_uses[sorted[first] - list]++;
+    }
+    free(sorted);
+    bound_l1_tables(c);
+    return 0;
+}
+
+/* ------------------------------------------------------------------- the new table */
 
 int qcow2_check_mend_snapshots(struct qcow2_checking *c, img_error *err)
 {

@@ -265,38 +265,43 @@ uint8_t *qcow2_check_l2_read(struct qcow2_checking *c, const struct qcow2_table 
     return NULL;
 }
 
-typedef int l1_fn(struct qcow2_checking *c, const struct qcow2_table *l1, bool active,
+/* uses: how many have this L1 table; 0: the disk itself. */
+typedef int l1_fn(struct qcow2_checking *c, const struct qcow2_table *l1, uint32_t uses,
                   img_error *err);
 
-static int count_l2_tables(struct qcow2_checking *c, const struct qcow2_table *l1, bool active,
+static int count_l2_tables(struct qcow2_checking *c, const struct qcow2_table *l1, uint32_t uses,
                            img_error *err)
 {
+    uint64_t number = IMGI_MAX(uses, 1u);
     int rc = 0;
 
-    (void)active;
     for (uint64_t i = 0; rc == 0 && i < l1->count; i++) {
         uint64_t offset = qcow2_check_l2_of(c, l1->entries[i], true);
-        bool whole;
+        bool whole = false;
 
-        if (offset == 0)
-            continue;
-        rc = qcow2_count_table(c, offset, c->q->cluster_size, &whole, err);
+        if (offset != 0)
+            rc = qcow2_count_table(c, offset, c->q->cluster_size, number, &whole, err);
         if (rc == 0 && whole)
-            rc = qcow2_counts_add(&c->tables, offset >> c->q->cluster_bits, 1, 1, err);
+            rc = qcow2_counts_add(&c->tables, offset >> c->q->cluster_bits, 1, number, err);
+        if (rc == 0)
+            rc = qcow2_check_step(c, err);
     }
     return rc;
 }
 
-static int walk_l2_tables(struct qcow2_checking *c, const struct qcow2_table *l1, bool active,
+static int walk_l2_tables(struct qcow2_checking *c, const struct qcow2_table *l1, uint32_t uses,
                           img_error *err)
 {
     unsigned bits = c->q->cluster_bits;
-    struct walk walk = {.active = active};
+    struct walk walk = {.active = uses == 0};
     uint64_t walked = 0;
     int rc = 0;
 
     c->window_bytes = 0;
     for (uint64_t i = 0; rc == 0 && i < l1->count; i++) {
+        rc = qcow2_check_step(c, err);
+        if (rc < 0)
+            break;
         walk.offset = qcow2_check_l2_of(c, l1->entries[i], false);
         walk.references = walk.offset ? qcow2_counts_get(&c->tables, walk.offset >> bits) : 0;
         if (walk.references == 0 || qcow2_counts_get(&c->walked, walk.offset >> bits) > 0)
@@ -305,10 +310,11 @@ static int walk_l2_tables(struct qcow2_checking *c, const struct qcow2_table *l1
         walk.table = rc == 0 ? qcow2_check_l2_read(c, l1, i) : NULL;
         if (walk.table)
             rc = walk_table(c, &walk, err);
-        if (rc == 0 && active && ++walked % PROGRESS_STEP == 0)
-            rc = imgi_check_progress(c->checker,
-                                     IMGI_MIN(i << (bits + c->q->l2_bits), c->q->header.size),
-                                     c->q->header.size, err);
+        if (rc == 0 && ++walked % PROGRESS_STEP == 0)
+            rc = imgi_check_progress(
+                c->checker,
+                walk.active ? IMGI_MIN(i << (bits + c->q->l2_bits), c->q->header.size) : 0,
+                c->q->header.size, err);
     }
     return rc;
 }
@@ -334,16 +340,19 @@ static int settle_entry(struct qcow2_checking *c, const struct walk *walk, uint6
                          walk->offset + at, err);
 }
 
-static int settle_l2_tables(struct qcow2_checking *c, const struct qcow2_table *l1, bool active,
+static int settle_l2_tables(struct qcow2_checking *c, const struct qcow2_table *l1, uint32_t uses,
                             img_error *err)
 {
-    struct walk walk = {.active = active};
+    struct walk walk = {.active = uses == 0};
     int rc = 0;
 
     c->window_bytes = 0;
     for (uint64_t i = 0; rc == 0 && i < l1->count; i++) {
         uint64_t cluster;
 
+        rc = qcow2_check_step(c, err);
+        if (rc < 0)
+            break;
         walk.offset = qcow2_check_l2_of(c, l1->entries[i], false);
         cluster = walk.offset >> c->q->cluster_bits;
         if (walk.offset == 0 || qcow2_counts_get(&c->unsettled, cluster) == 0)
@@ -373,14 +382,15 @@ static const char *snapshot_fault(const struct qcow2_checking *c,
 
 /* Count a snapshot's L1 table itself. */
 static int count_snapshot(struct qcow2_checking *c, const struct qcow2_snapshot *snapshot,
-                          img_error *err)
+                          uint32_t uses, img_error *err)
 {
     const char *fault = snapshot_fault(c, snapshot);
     bool aligned = !(snapshot->l1_offset & (c->q->cluster_size - 1)), whole;
 
     if (!fault)
         return qcow2_count_table(c, snapshot->l1_offset,
-                                 (uint64_t)snapshot->l1_entries * QCOW2_ENTRY_BYTES, &whole, err);
+                                 (uint64_t)snapshot->l1_entries * QCOW2_ENTRY_BYTES, uses, &whole,
+                                 err);
     qcow2_found(c, IMGI_FINDING_CORRUPTION,
                 "ERROR snapshot %s (%s) %s=0x%" PRIx64 ": %s; snapshot table entry corrupted",
                 snapshot->id, snapshot->name, aligned ? "l1_size" : "l1_offset",
@@ -390,7 +400,7 @@ static int count_snapshot(struct qcow2_checking *c, const struct qcow2_snapshot 
 
 /* Call fn for the L1 table of a snapshot, if it can be read. */
 static int with_snapshot(struct qcow2_checking *c, const struct qcow2_snapshot *snapshot, l1_fn *fn,
-                         img_error *err)
+                         uint32_t uses, img_error *err)
 {
     struct qcow2_table l1 = {0};
     uint64_t bytes = (uint64_t)snapshot->l1_entries * QCOW2_ENTRY_BYTES;
@@ -401,17 +411,19 @@ static int with_snapshot(struct qcow2_checking *c, const struct qcow2_snapshot *
     rc = qcow2_table_load(&l1, "a snapshot's L1 table", c->q->node, snapshot->l1_offset,
                           snapshot->l1_entries, err);
     if (rc == 0)
-        rc = fn(c, &l1, false, err);
+        rc = fn(c, &l1, uses, err);
     qcow2_table_free(&l1);
     return rc;
 }
 
 static int with_all(struct qcow2_checking *c, l1_fn *fn, img_error *err)
 {
-    int rc = fn(c, &c->q->l1, true, err);
+    int rc = fn(c, &c->q->l1, 0, err);
 
-    for (size_t i = 0; rc == 0 && i < c->snapshots.count; i++)
-        rc = with_snapshot(c, &c->snapshots.list[i], fn, err);
+    for (size_t i = 0; rc == 0 && i < c->snapshots.count; i++) {
+        if (c->l1_uses[i] > 0)
+            rc = with_snapshot(c, &c->snapshots.list[i], fn, c->l1_uses[i], err);
+    }
     return rc;
 }
 
@@ -420,8 +432,12 @@ int qcow2_check_l1_tables(struct qcow2_checking *c, img_error *err)
     int rc = qcow2_count_bytes(c, c->q->header.l1_offset,
                                (uint64_t)c->q->header.l1_entries * QCOW2_ENTRY_BYTES, 1, err);
 
-    for (size_t i = 0; rc == 0 && i < c->snapshots.count; i++)
-        rc = count_snapshot(c, &c->snapshots.list[i], err);
+    if (rc == 0)
+        rc = qcow2_check_same_l1(c, err);
+    for (size_t i = 0; rc == 0 && i < c->snapshots.count; i++) {
+        if (c->l1_uses[i] > 0)
+            rc = count_snapshot(c, &c->snapshots.list[i], c->l1_uses[i], err);
+    }
     return rc == 0 ? with_all(c, count_l2_tables, err) : rc;
 }
 

@@ -53,6 +53,7 @@ interop_tests += tests/interop/cache-huge.sh
 interop_tests += tests/interop/check-huge.sh
 interop_tests += tests/interop/check-repair.sh
 interop_tests += tests/interop/repair-open.sh
+interop_tests += tests/interop/check-shared.sh
 interop_tests += tests/interop/deflate-window.sh
 interop_tests += tests/interop/cmdline-look.sh
 interop_tests += tests/interop/cmdline-features.sh
