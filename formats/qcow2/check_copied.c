@@ -24,6 +24,15 @@ static bool flag_right(uint64_t entry, uint64_t refcount)
     return (refcount == 1) == !!(entry & QCOW2_COPIED);
 }
 
+/*
+ * Whether a repair may change the flag: it is not set where there are more references than the
+ * refcount, of 1 bit, can say.
+ */
+static bool may_change(const struct qcow2_checking *c, uint64_t entry, uint64_t cluster)
+{
+    return entry & QCOW2_COPIED || qcow2_counts_get(&c->counts, cluster) <= 1;
+}
+
 static void check_data(struct qcow2_checking *c, struct flags *flags, uint64_t index,
                        struct qcow2_raw raw)
 {
@@ -36,9 +45,11 @@ static void check_data(struct qcow2_checking *c, struct flags *flags, uint64_t i
     if (!data_file && !qcow2_stored_refcount(c, host >> c->q->cluster_bits, &refcount))
         return;
     if (flag_right(raw.cluster, refcount) ||
-        !qcow2_found_mendable(c, flags->mend_l2,
-                              "OFLAG_COPIED data cluster: l2_entry=%" PRIx64 " refcount=%" PRIu64,
-                              raw.cluster, refcount))
+        !qcow2_found_mendable(
+            c,
+            flags->mend_l2 && (data_file || may_change(c, raw.cluster, host >> c->q->cluster_bits)),
+            "OFLAG_COPIED data cluster: l2_entry=%" PRIx64 " refcount=%" PRIu64, raw.cluster,
+            refcount))
         return;
     raw.cluster ^= QCOW2_COPIED;
     qcow2_raw_put(c->q, flags->table, index, raw);
@@ -101,10 +112,10 @@ static void check_l1_entry(struct qcow2_checking *c, struct flags *flags, uint64
     if (!qcow2_stored_refcount(c, offset >> c->q->cluster_bits, &refcount) ||
         flag_right(entry, refcount))
         return;
-    if (qcow2_found_mendable(c, flags->mend_l1,
-                             "OFLAG_COPIED L2 cluster: l1_index=%" PRIu64 " l1_entry=%" PRIx64
-                             " refcount=%" PRIu64,
-                             index, entry, refcount))
+    if (qcow2_found_mendable(
+            c, flags->mend_l1 && may_change(c, entry, offset >> c->q->cluster_bits),
+            "OFLAG_COPIED L2 cluster: l1_index=%" PRIu64 " l1_entry=%" PRIx64 " refcount=%" PRIu64,
+            index, entry, refcount))
         qcow2_table_set(&c->q->l1, index, entry ^ QCOW2_COPIED);
 }
 
