@@ -214,8 +214,9 @@ void qcow2_bitmaps_encode(const struct qcow2_bitmap_list *list, uint8_t *to)
         imgi_put_be64(to + QCOW2_BITMAP_TABLE_OFFSET, bitmap->table_offset);
         imgi_put_be32(to + QCOW2_BITMAP_TABLE_ENTRIES, bitmap->table_entries);
         imgi_put_be32(to + QCOW2_BITMAP_FLAGS,
-                      bitmap->flags |
-                          (bitmap->marked || bitmap->marking ? QCOW2_BITMAP_IN_USE : 0));
+                      bitmap->flags | ((bitmap->marked && !bitmap->unmarking) || bitmap->marking
+                                           ? QCOW2_BITMAP_IN_USE
+                                           : 0));
         to[QCOW2_BITMAP_TYPE] = TYPE_DIRTY;
         to[QCOW2_BITMAP_GRANULARITY] = (uint8_t)bitmap->granularity_bits;
         imgi_put_be16(to + QCOW2_BITMAP_NAME_LENGTH, (uint16_t)name);

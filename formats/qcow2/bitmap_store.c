@@ -194,7 +194,7 @@ static int forget_bitmaps(struct qcow2 *q, img_error *err)
 
 /* ------------------------------------------------------------------- open, in use */
 
-static int own_bitmaps(struct qcow2 *q, img_error *err)
+int qcow2_bitmaps_own(struct qcow2 *q, img_error *err)
 {
     const struct qcow2_bitmap_list *list = &q->bitmaps;
     int rc = qcow2_owned_add_run(&q->owned, list->directory_offset >> q->cluster_bits,
@@ -246,7 +246,7 @@ int qcow2_bitmaps_open(struct qcow2 *q, img_error *err)
         return qcow2_header_rewrite(q, edit_header, &q->bitmaps, err);
     rc = qcow2_bitmaps_load(q, &q->bitmaps, err);
     if (rc == 0)
-        rc = own_bitmaps(q, err);
+        rc = qcow2_bitmaps_own(q, err);
     if (rc == 0)
         qcow2_bitmaps_update(q);
     return rc;
@@ -340,6 +340,12 @@ int qcow2_bitmaps_finish(struct qcow2 *q, img_error *err)
     if (rc < 0)
         return rc;
     for (size_t i = 0; i < q->bitmaps.count; i++)
-        q->bitmaps.bitmaps[i].marked = false;
-    return qcow2_bitmaps_write_flags(q, err);
+        q->bitmaps.bitmaps[i].unmarking = true;
+    rc = qcow2_bitmaps_write_flags(q, err);
+    /* After a failure the marks may be there still: whoever is next tries again. */
+    for (size_t i = 0; i < q->bitmaps.count; i++) {
+        q->bitmaps.bitmaps[i].marked &= rc < 0;
+        q->bitmaps.bitmaps[i].unmarking = false;
+    }
+    return rc;
 }

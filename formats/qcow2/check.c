@@ -243,10 +243,24 @@ static int clear_bits(struct qcow2 *q, img_error *err)
     return rc;
 }
 
+/*
+ * Somebody has the image open and may go on writing to it: what holds metadata is learnt anew,
+ * however far the repair came. Where that is not known nothing more is written.
+ */
+static int go_on(struct qcow2 *q, int rc, img_error *err)
+{
+    int owned = qcow2_own_again(q, rc == 0 ? err : NULL);
+
+    if (owned < 0)
+        q->broken = true;
+    return rc < 0 ? rc : owned;
+}
+
 int qcow2_check(struct imgi_node *node, struct imgi_checker *checker, img_error *err)
 {
     struct qcow2_checking c = {.q = qcow2_of(node), .checker = checker, .repair = checker->repair};
     img_check_result *result = checker->result;
+    bool in_use = c.q->owned.count > 0;
     int rc = qcow2_flush(node, err);
 
     /* Refcounts that are to be written late, too: what is on disk is mended. */
@@ -263,10 +277,7 @@ int qcow2_check(struct imgi_node *node, struct imgi_checker *checker, img_error 
     if (rc == 0 && checker->repair != IMGI_REPAIR_NONE && result->corruptions == 0 &&
         result->check_errors == 0)
         rc = clear_bits(c.q, err);
-    /* Somebody has the image open and may go on writing to it. */
-    if (rc == 0 && checker->repair != IMGI_REPAIR_NONE && c.q->owned.count > 0)
-        rc = qcow2_own_again(c.q, err);
-    return rc;
+    return in_use && checker->repair != IMGI_REPAIR_NONE ? go_on(c.q, rc, err) : rc;
 }
 
 int qcow2_repair_dirty(struct imgi_node *node, img_error *err)

@@ -235,6 +235,8 @@ static int own_metadata(struct qcow2 *q, img_error *err)
                                  qcow2_clusters(q, q->crypto_bytes), QCOW2_OWNER_CRYPTO, err);
     if (rc == 0 && header->snapshots > 0)
         rc = own_snapshots(q, err);
+    if (rc == 0)
+        rc = qcow2_bitmaps_own(q, err);
     return rc;
 }
 

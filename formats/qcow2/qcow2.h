@@ -99,6 +99,7 @@ struct qcow2_bitmap {
     struct qcow2_table table; /* entries NULL: not loaded */
     bool marked;              /* in use by us: the directory on disk says so */
     bool marking;             /* is being marked */
+    bool unmarking;           /* the mark is being taken away */
 };
 
 struct qcow2_bitmap_list {
@@ -475,6 +476,8 @@ int qcow2_bitmaps_load(struct qcow2 *q, struct qcow2_bitmap_list *list, img_erro
 void qcow2_bitmaps_free(struct qcow2_bitmap_list *list);
 /* The image is opened for writing: load the bitmaps, or drop those that cannot be relied on. */
 int qcow2_bitmaps_open(struct qcow2 *q, img_error *err);
+/* Note the clusters of the directory and of the tables of the bitmaps that are loaded. */
+int qcow2_bitmaps_own(struct qcow2 *q, img_error *err);
 /* The tables of the bitmaps to disk, with what they name; the refcounts are there, flushed. */
 int qcow2_bitmaps_out(struct qcow2 *q, img_error *err);
 /* A writer is done: all to disk, and the bitmaps can be relied on again. */

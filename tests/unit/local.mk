@@ -30,6 +30,7 @@ unit_tests += tests/unit/test_qcow2_bitmaps
 unit_tests += tests/unit/test_qcow2_counts
 unit_tests += tests/unit/test_qcow2_model
 unit_tests += tests/unit/test_qcow2_overlay
+unit_tests += tests/unit/test_qcow2_repair
 unit_tests += tests/unit/test_qcow2_snapshots
 unit_tests += tests/unit/test_ranges
 unit_tests += tests/unit/test_request
