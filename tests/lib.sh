@@ -65,6 +65,16 @@ need() {
     done
 }
 
+# peek FILE OFFSET BYTES: what is there, in hexadecimal digits.
+peek() {
+    od -An -v -tx1 -j $(($2)) -N "$3" "$1" | tr -d ' \n'
+}
+
+# poke FILE OFFSET DIGITS: overwrite what is there.
+poke() {
+    printf "$(sed 's/../\\x&/g' <<<"$3")" | dd of="$1" bs=1 seek=$(($2)) conv=notrunc status=none
+}
+
 # expect_fail STATUS FRAGMENT COMMAND...: the command must end with exactly that
 # status and say FRAGMENT on stderr. A crash (128 and above) is always a failure.
 expect_fail() {

@@ -182,6 +182,6 @@ note "what no entry may be"
 for raw in 8000000000010000 4000000000010000; do
     "$QEMU_IMG" create -q -f qcow2 -o data_file=bad.data bad 64k
     "$QEMU_IO" -f qcow2 -c "write 0 64k" bad >io.out
-    xxd -r -p <<<"$raw" | dd of=bad bs=1 seek=$((0x40000)) conv=notrunc status=none
+    poke bad 0x40000 "$raw"
     expect_fail 1 "L2 entry" "$IMG" convert -f qcow2 -O raw bad out.raw
 done

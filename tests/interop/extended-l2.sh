@@ -42,7 +42,7 @@ twins() {
 
 # entry N: the N-th entry of our image's only L2 table, which is the first table behind the L1.
 entry() {
-    xxd -p -s $((0x40000 + $1 * 16)) -l 16 ours
+    peek ours "0x40000 + $1 * 16" 16
 }
 
 # is_entry N BITMAP: its subclusters.
@@ -159,7 +159,7 @@ for raw in 80000000000500000000000100000001 00000000000000000000000000000001 \
     rm -f bad
     "$QEMU_IMG" create -q -f qcow2 -o extended_l2=on bad 64k
     "$QEMU_IO" -f qcow2 -c "write 0 64k" bad >qemu.out
-    xxd -r -p <<<"$raw" | dd of=bad bs=1 seek=$((0x40000)) conv=notrunc status=none
+    poke bad 0x40000 "$raw"
     expect_fail 1 "L2 entry" "$IMG" convert -f qcow2 -O raw bad out.raw
     [ ! -e out.raw ] || fail "a disk was made of a corrupt image"
 done

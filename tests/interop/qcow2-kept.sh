@@ -9,16 +9,6 @@ write=$builddir/tests/tools/img-write
 [ -x "$write" ] || skip "tests/tools/img-write is not built"
 size=$((8 << 20))
 
-# poke FILE OFFSET HEX
-poke() {
-    printf "$(sed 's/../\\x&/g' <<<"$3")" | dd of="$1" bs=1 seek=$(($2)) conv=notrunc status=none
-}
-
-# peek FILE OFFSET BYTES: in hex
-peek() {
-    od -An -v -tx1 -j $(($2)) -N "$3" "$1" | tr -d ' \n'
-}
-
 for options in "" compat=0.10 cluster_size=512 refcount_bits=2 refcount_bits=64,cluster_size=2M; do
     note "snapshots, ${options:-no options}"
     rm -f image twin.raw

@@ -6,14 +6,9 @@
 . "$(dirname "$0")/../lib.sh"
 need "$QEMU_IMG" "$QEMU_IO"
 
-# poke FILE OFFSET HEX
-poke() {
-    printf "$(sed 's/../\\x&/g' <<<"$3")" | dd of="$1" bs=1 seek=$(($2)) conv=notrunc status=none
-}
-
-# peek FILE OFFSET BYTES: a number
-peek() {
-    echo $((16#$(od -An -v -tx1 -j $(($2)) -N "$3" "$1" | tr -d ' \n')))
+# number FILE OFFSET BYTES: what is there, as a number.
+number() {
+    echo $((16#$(peek "$@")))
 }
 
 sound() {
@@ -109,7 +104,7 @@ note "a machine's state"
 "$QEMU_IMG" create -q -f qcow2 -o cluster_size=4k vm.qcow2 8M
 "$QEMU_IO" -c 'write -P 1 0 1M' -c 'write -P 2 4M 1000k' vm.qcow2 >/dev/null
 "$QEMU_IMG" snapshot -c state vm.qcow2
-table=$(peek vm.qcow2 64 8)
+table=$(number vm.qcow2 64 8)
 for at in 24 $((table + 48)); do
     poke vm.qcow2 "$at" 0000000000200000
 done
@@ -155,5 +150,5 @@ for n in {1..50}; do
     "$IMG" snapshot -d "t$n" many.qcow2
 done
 sound many.qcow2
-[ "$(peek many.qcow2 60 4)" = 0 ] || fail "there are snapshots left"
+[ "$(number many.qcow2 60 4)" = 0 ] || fail "there are snapshots left"
 [ "$(stat -c %s many.qcow2)" -lt $((before * 2)) ] || fail "snapshots that are gone take up space"

@@ -46,7 +46,7 @@ twins() {
 
 # entry N: the N-th entry of the only L2 table, which is the first table behind the L1.
 entry() {
-    xxd -p -s $((0x40000 + $1 * 8)) -l 8 ours
+    peek ours "0x40000 + $1 * 8" 8
 }
 
 zeros=("write 0 1M" "write -z 0 64k" "write -z -u 64k 64k" "write -z 130k 1k" "write -z 200k 100k")
