@@ -77,6 +77,19 @@ static int look(void *context, uint64_t offset, uint64_t *length, enum imgi_walk
     return 0;
 }
 
+/* The flush at the end waits for all that was written: let the disk begin with it. */
+static void write_out(struct imgi_node *node, uint64_t offset, uint64_t length)
+{
+    struct imgi_extent extent;
+
+    for (; length > 0; offset += extent.length, length -= extent.length) {
+        if (imgi_node_map(node, offset, length, &extent, NULL) < 0)
+            return;
+        if (extent.kind == IMGI_DATA)
+            imgi_io_write_out(extent.io, extent.host, extent.length);
+    }
+}
+
 static int move(void *context, struct imgi_walk_thread *thread, uint64_t offset, uint64_t length,
                 enum imgi_walk_action action, img_error *err)
 {
@@ -91,6 +104,8 @@ static int move(void *context, struct imgi_walk_thread *thread, uint64_t offset,
     if (rc == 0)
         rc = imgi_node_write(base, offset, thread->buffers[0], (size_t)length, &thread->scratch[1],
                              err);
+    if (rc == 0)
+        write_out(base, offset, length);
     return rc;
 }
 
