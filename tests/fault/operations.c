@@ -169,6 +169,26 @@ static int rebase_to_none(img_image *image, struct content *content, img_error *
     return img_rebase(NULL, image, NULL, NULL, err);
 }
 
+static int rebase_packed(img_image *image, struct content *content, img_error *err)
+{
+    img_job *job = img_job_new();
+    int rc;
+
+    (void)content;
+    if (!job)
+        give_up("job", "no memory");
+    img_job_set_flags(job, IMG_JOB_COMPRESS);
+    rc = img_rebase(job, image, NULL, NULL, err);
+    img_job_free(job);
+    return rc;
+}
+
+static int bitmap_disable(img_image *image, struct content *content, img_error *err)
+{
+    (void)content;
+    return img_bitmap_enable(image, "first", false, err);
+}
+
 static int bitmap_add(img_image *image, struct content *content, img_error *err)
 {
     (void)content;
@@ -263,22 +283,33 @@ static int amend_lazy(img_image *image, struct content *content, img_error *err)
     return rc < 0 ? rc : put(image, content, 600 << 10, 50 << 10, err);
 }
 
-static int repair(img_image *image, struct content *content, img_error *err)
+static int check(img_image *image, unsigned how, img_error *err)
 {
     img_check_result result = {0};
     img_job *job = img_job_new();
     int rc;
 
-    (void)content;
     if (!job)
         give_up("job", "no memory");
-    img_job_set_flags(job, IMG_JOB_REPAIR_LEAKS | IMG_JOB_REPAIR_ALL);
+    img_job_set_flags(job, how);
     rc = img_check(job, image, NULL, NULL, &result, err);
     img_job_free(job);
     if (rc == 0 && (result.check_errors || result.corruptions || result.leaks))
         rc = imgi_fail(err, IMG_E_IO, "%" PRIu64 " errors in the check, faults are left",
                        result.check_errors);
     return rc;
+}
+
+static int repair(img_image *image, struct content *content, img_error *err)
+{
+    (void)content;
+    return check(image, IMG_JOB_REPAIR_LEAKS | IMG_JOB_REPAIR_ALL, err);
+}
+
+static int repair_leaks(img_image *image, struct content *content, img_error *err)
+{
+    (void)content;
+    return check(image, IMG_JOB_REPAIR_LEAKS, err);
 }
 
 /* Counts of 2 for clusters that have one user. */
@@ -308,7 +339,9 @@ static const struct operation operations[] = {
     {"commit", commit, OVERLAY, false, 0, NULL},
     {"rebase", rebase, OVERLAY, false, 0, NULL},
     {"rebase to nothing", rebase_to_none, OVERLAY, false, 0, NULL},
+    {"rebase -c", rebase_packed, OVERLAY, false, 0, NULL},
     {"bitmap --add", bitmap_add, PLAIN, false, 0, NULL},
+    {"bitmap --disable", bitmap_disable, PLAIN, false, 0, NULL},
     {"bitmap --remove", bitmap_remove, PLAIN, false, 0, NULL},
     {"bitmap --clear", bitmap_clear, PLAIN, false, 0, NULL},
     {"bitmap --merge", bitmap_merge, PLAIN, false, 0, NULL},
@@ -321,6 +354,7 @@ static const struct operation operations[] = {
     {"amend refcount_bits", amend_refcounts, KEPT, false, 0, NULL},
     {"amend lazy_refcounts", amend_lazy, PLAIN, false, 0, NULL},
     {"check -r all", repair, PLAIN, false, IMG_OPEN_CHECK, spoil_counts},
+    {"check -r leaks", repair_leaks, PLAIN, false, IMG_OPEN_CHECK, spoil_counts},
 };
 
 /* --------------------------------------------------------- before an attempt */
