@@ -44,8 +44,10 @@ struct flat {
     uint64_t cluster, random;
     struct flat_disk disk;
     struct flat_snapshot snapshots[FLAT_SNAPSHOTS];
-    unsigned names;   /* given to snapshots and backing images so far */
-    uint8_t *scratch; /* FLAT_MAXIMUM bytes */
+    bool tracked;           /* the image has a dirty bitmap, */
+    struct flat_disk since; /* which was clean when the disk was this */
+    unsigned names;         /* given to snapshots and backing images so far */
+    uint8_t *scratch;       /* FLAT_MAXIMUM bytes */
 };
 
 /* All of these end the test when something fails that must not. */
@@ -63,6 +65,9 @@ void flat_fill(struct flat *flat, uint8_t *bytes, uint64_t length);
 
 /* One random operation, done to the image and to the arrays. operations.c */
 void flat_operation(struct flat *flat);
+/* One with the dirty bitmap; and whether the bits are right, of an open image. bitmaps.c */
+void flat_bitmap(struct flat *flat);
+void flat_verify_bitmap(struct flat *flat);
 /* A backing image of that content with a new name, which is returned; NULL disk: empty. */
 const char *flat_new_base(struct flat *flat, uint64_t size);
 

@@ -4,4 +4,4 @@ check_PROGRAMS += tests/model/qcow2
 TESTS += tests/model/qcow2
 tests_model_qcow2_SOURCES = \
 	tests/model/flat.c tests/model/flat.h \
-	tests/model/operations.c tests/model/qcow2.c
+	tests/model/bitmaps.c tests/model/operations.c tests/model/qcow2.c

@@ -100,9 +100,14 @@ static void do_flush(struct flat *flat)
     flat_must(flat, "flush", img_flush(flat->image, &err), &err);
 }
 
-/* Whether it was done. What the image may refuse leaves everything as it is. */
+/*
+ * Whether it was done. What the image may refuse leaves everything as it is; with a bitmap no
+ * snapshot is applied.
+ */
 static bool done(const struct flat *flat, const char *what, int rc, const img_error *err)
 {
+    if (rc == IMG_E_BUSY && flat->tracked)
+        return false;
     if (rc == IMG_E_INVAL || rc == IMG_E_UNSUPPORTED || rc == IMG_E_NOSPACE)
         return false;
     flat_must(flat, what, rc, err);
@@ -121,6 +126,8 @@ static void do_resize(struct flat *flat)
         return;
     if (size < old)
         memset(flat->disk.bytes + size, 0, (size_t)(old - size));
+    if (size < old && flat->tracked)
+        memset(flat->since.bytes + size, 0, (size_t)(old - size));
     flat->disk.size = size;
 }
 
@@ -221,10 +228,12 @@ static void do_rebase(struct flat *flat)
 static void do_rare(struct flat *flat)
 {
     unsigned features = flat->shape->features;
-    uint64_t choice = flat_random(flat, 4);
+    uint64_t choice = flat_random(flat, 5);
 
     if (choice == 0)
         do_resize(flat);
+    else if (choice == 4)
+        flat_bitmap(flat);
     else if (choice == 1 && !(features & FLAT_FIXED))
         do_amend(flat);
     else if ((features & FLAT_CHAIN) && flat_random(flat, 2))

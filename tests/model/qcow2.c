@@ -162,6 +162,7 @@ static void verify(struct flat *flat)
         flat_fail(flat, "%" PRIu64 " corruptions, %" PRIu64 " leaks", result.corruptions,
                   result.leaks);
     compare(flat, FLAT_IMAGE, &flat->disk);
+    flat_verify_bitmap(flat);
     close_image(flat);
     verify_snapshots(flat);
     write_twin(flat, &flat->disk);
@@ -218,6 +219,7 @@ static void run(const struct flat_shape *shape, uint64_t seed, unsigned batches)
     printf("ok - %s%s\n", shape->options, shape->features & FLAT_CHAIN ? ", in a chain" : "");
     free(flat.scratch);
     free(flat.disk.bytes);
+    free(flat.since.bytes);
     for (unsigned i = 0; i < FLAT_SNAPSHOTS; i++)
         free(flat.snapshots[i].disk.bytes);
     run_command(&flat, "rm -f " FLAT_IMAGE " " TWIN " peer.raw data base*");
