@@ -52,12 +52,14 @@ struct variant {
     const char *options;
     bool packed;    /* may hold compressed clusters, of CLUSTER bytes */
     bool snapshots; /* may hold snapshots */
+    bool encrypted;
 };
 
 static const struct variant variants[] = {
-    {"cluster_size=4k", true, true},
-    {"cluster_size=16k,extended_l2=on", false, true},
-    {"cluster_size=4k,data_file=" DATA, false, false},
+    {"cluster_size=4k", true, true, false},
+    {"cluster_size=16k,extended_l2=on", false, true, false},
+    {"cluster_size=4k,data_file=" DATA, false, false, false},
+    {"cluster_size=4k,encrypt.format=luks,encrypt.iter-time=10," JUDGE_KEY, false, true, true},
 };
 
 struct operation {
@@ -67,6 +69,7 @@ struct operation {
     bool mute;                     /* may do without what failed, and say nothing */
     unsigned flags;                /* to open with, besides IMG_OPEN_WRITE */
     void (*spoil)(uint8_t *bytes); /* damage to be repaired */
+    bool encrypted;                /* for encrypted images, whose keys take a while, and no other */
 };
 
 static uint8_t buffer[SIZE];
@@ -283,6 +286,12 @@ static int amend_lazy(img_image *image, struct content *content, img_error *err)
     return rc < 0 ? rc : put(image, content, 600 << 10, 50 << 10, err);
 }
 
+static int amend_slot(img_image *image, struct content *content, img_error *err)
+{
+    (void)content;
+    return amend(image, "encrypt.state=active,encrypt.new-secret=key,encrypt.iter-time=10", err);
+}
+
 static int check(img_image *image, unsigned how, img_error *err)
 {
     img_check_result result = {0};
@@ -323,38 +332,41 @@ static void spoil_counts(uint8_t *bytes)
 }
 
 static const struct operation operations[] = {
-    {"write", write_new, PLAIN, false, 0, NULL},
-    {"write in place", write_in_place, PLAIN, false, 0, NULL},
-    {"compressed write", write_packed, PLAIN, false, 0, NULL},
-    {"zero", zero, PLAIN, false, 0, NULL},
-    {"zero with unmap", zero_unmap, PLAIN, false, 0, NULL},
-    {"discard", discard, PLAIN, false, 0, NULL},
-    {"grow", grow, PLAIN, false, 0, NULL},
-    {"grow with metadata", grow_mapped, PLAIN, false, 0, NULL},
-    {"grow with zeros", grow_full, PLAIN, false, 0, NULL},
-    {"shrink", shrink, PLAIN, false, 0, NULL},
-    {"write to an overlay", write_new, OVERLAY, false, 0, NULL},
-    {"zero in an overlay", zero, OVERLAY, false, 0, NULL},
-    {"grow an overlay", grow, OVERLAY, false, 0, NULL},
-    {"commit", commit, OVERLAY, false, 0, NULL},
-    {"rebase", rebase, OVERLAY, false, 0, NULL},
-    {"rebase to nothing", rebase_to_none, OVERLAY, false, 0, NULL},
-    {"rebase -c", rebase_packed, OVERLAY, false, 0, NULL},
-    {"bitmap --add", bitmap_add, PLAIN, false, 0, NULL},
-    {"bitmap --disable", bitmap_disable, PLAIN, false, 0, NULL},
-    {"bitmap --remove", bitmap_remove, PLAIN, false, 0, NULL},
-    {"bitmap --clear", bitmap_clear, PLAIN, false, 0, NULL},
-    {"bitmap --merge", bitmap_merge, PLAIN, false, 0, NULL},
-    {"snapshot -c", snapshot_create, PLAIN, false, 0, NULL},
-    {"snapshot -c, the second", snapshot_create, KEPT, false, 0, NULL},
-    {"snapshot -a", snapshot_apply, KEPT, false, 0, NULL},
-    {"snapshot -d", snapshot_delete, KEPT, false, 0, NULL},
-    {"write to shared clusters", write_shared, KEPT, false, 0, NULL},
-    {"amend to version 2", amend_version, KEPT, false, 0, NULL},
-    {"amend refcount_bits", amend_refcounts, KEPT, false, 0, NULL},
-    {"amend lazy_refcounts", amend_lazy, PLAIN, false, 0, NULL},
-    {"check -r all", repair, PLAIN, false, IMG_OPEN_CHECK, spoil_counts},
-    {"check -r leaks", repair_leaks, PLAIN, false, IMG_OPEN_CHECK, spoil_counts},
+    {"write", write_new, PLAIN, false, 0, NULL, false},
+    {"write in place", write_in_place, PLAIN, false, 0, NULL, false},
+    {"compressed write", write_packed, PLAIN, false, 0, NULL, false},
+    {"zero", zero, PLAIN, false, 0, NULL, false},
+    {"zero with unmap", zero_unmap, PLAIN, false, 0, NULL, false},
+    {"discard", discard, PLAIN, false, 0, NULL, false},
+    {"grow", grow, PLAIN, false, 0, NULL, false},
+    {"grow with metadata", grow_mapped, PLAIN, false, 0, NULL, false},
+    {"grow with zeros", grow_full, PLAIN, false, 0, NULL, false},
+    {"shrink", shrink, PLAIN, false, 0, NULL, false},
+    {"write to an overlay", write_new, OVERLAY, false, 0, NULL, false},
+    {"zero in an overlay", zero, OVERLAY, false, 0, NULL, false},
+    {"grow an overlay", grow, OVERLAY, false, 0, NULL, false},
+    {"commit", commit, OVERLAY, false, 0, NULL, false},
+    {"rebase", rebase, OVERLAY, false, 0, NULL, false},
+    {"rebase to nothing", rebase_to_none, OVERLAY, false, 0, NULL, false},
+    {"rebase -c", rebase_packed, OVERLAY, false, 0, NULL, false},
+    {"bitmap --add", bitmap_add, PLAIN, false, 0, NULL, false},
+    {"bitmap --disable", bitmap_disable, PLAIN, false, 0, NULL, false},
+    {"bitmap --remove", bitmap_remove, PLAIN, false, 0, NULL, false},
+    {"bitmap --clear", bitmap_clear, PLAIN, false, 0, NULL, false},
+    {"bitmap --merge", bitmap_merge, PLAIN, false, 0, NULL, false},
+    {"snapshot -c", snapshot_create, PLAIN, false, 0, NULL, false},
+    {"snapshot -c, the second", snapshot_create, KEPT, false, 0, NULL, false},
+    {"snapshot -a", snapshot_apply, KEPT, false, 0, NULL, false},
+    {"snapshot -d", snapshot_delete, KEPT, false, 0, NULL, false},
+    {"write to shared clusters", write_shared, KEPT, false, 0, NULL, false},
+    {"amend to version 2", amend_version, KEPT, false, 0, NULL, false},
+    {"amend refcount_bits", amend_refcounts, KEPT, false, 0, NULL, false},
+    {"amend lazy_refcounts", amend_lazy, PLAIN, false, 0, NULL, false},
+    {"check -r all", repair, PLAIN, false, IMG_OPEN_CHECK, spoil_counts, false},
+    {"check -r leaks", repair_leaks, PLAIN, false, IMG_OPEN_CHECK, spoil_counts, false},
+    {"write to an encrypted image", write_new, PLAIN, false, 0, NULL, true},
+    {"snapshot -c of an encrypted image", snapshot_create, PLAIN, false, 0, NULL, true},
+    {"amend a key slot", amend_slot, PLAIN, false, 0, NULL, true},
 };
 
 /* --------------------------------------------------------- before an attempt */
@@ -368,6 +380,7 @@ struct files {
 
 static img_image *create(const char *name, const char *text, uint64_t size, const char *backing)
 {
+    const img_open_params params = {.secrets = judge_params(0).secrets};
     img_options *options = img_options_new();
     img_image *image;
     img_error err;
@@ -379,7 +392,7 @@ static img_image *create(const char *name, const char *text, uint64_t size, cons
         must("options", img_options_set(options, "backing_file", backing, &err), &err);
         must("options", img_options_set(options, "backing_fmt", "qcow2", &err), &err);
     }
-    must("create", img_create(&image, name, "qcow2", size, options, NULL, &err), &err);
+    must("create", img_create(&image, name, "qcow2", size, options, &params, &err), &err);
     img_options_free(options);
     return image;
 }
@@ -444,8 +457,7 @@ struct attempt {
 
 static void run_attempt(struct attempt *a, const struct files *files)
 {
-    const img_open_params params = {.format = "qcow2",
-                                    .flags = IMG_OPEN_WRITE | a->operation->flags};
+    const img_open_params params = judge_params(IMG_OPEN_WRITE | a->operation->flags);
     img_image *image;
     img_error err;
     int rc;
@@ -563,6 +575,8 @@ static void sweep_variant(const struct variant *variant, const char *only, struc
         struct tally before = *tally;
 
         if (only && strcmp(only, operation->name) != 0)
+            continue;
+        if (operation->encrypted != variant->encrypted)
             continue;
         if (variant != variants && !is_possible(operation, &files[operation->kind]))
             continue;
