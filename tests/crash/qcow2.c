@@ -276,6 +276,8 @@ static void amend(struct recorder *r)
         "compat=1.1,refcount_bits=32,lazy_refcounts=on",
         "compat=1.1,refcount_bits=16,lazy_refcounts=off",
         "compat=0.10,refcount_bits=16",
+        "encrypt.state=active,encrypt.new-secret=key,encrypt.iter-time=10",
+        "encrypt.state=inactive,encrypt.keyslot=1",
     };
     img_options *options = img_options_new();
     const char *change = changes[cut_random(&r->random, IMGI_COUNT(changes))];
