@@ -46,6 +46,12 @@ int qcow2_free_later(struct qcow2 *q, uint64_t cluster, uint64_t count, bool dis
     return qcow2_frees_add(&q->frees, cluster, count, discard, err);
 }
 
+void qcow2_punch(struct qcow2 *q, uint64_t host)
+{
+    if (!q->node->encrypted)
+        imgi_io_discard(q->data, host, q->cluster_size, NULL);
+}
+
 int qcow2_free_entry(struct qcow2 *q, const struct qcow2_entry *entry, bool discard, img_error *err)
 {
     uint64_t first = entry->host >> q->cluster_bits;
@@ -53,7 +59,7 @@ int qcow2_free_entry(struct qcow2 *q, const struct qcow2_entry *entry, bool disc
     if (q->data_file) {
         /* Nobody else can get the place. The host need not take it. */
         if (entry->space && discard)
-            imgi_io_discard(q->data, entry->host, q->cluster_size, NULL);
+            qcow2_punch(q, entry->host);
         return 0;
     }
     if (entry->packed)

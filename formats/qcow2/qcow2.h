@@ -386,6 +386,12 @@ int qcow2_free_later(struct qcow2 *q, uint64_t cluster, uint64_t count, bool dis
 /* The same for what an L2 entry refers to. */
 int qcow2_free_entry(struct qcow2 *q, const struct qcow2_entry *entry, bool discard,
                      img_error *err);
+/*
+ * Give a cluster's space back to the host, although the tables on disk still lead to it: after a
+ * crash the guest sees the zeros that it asked for. The host need not take it, and an encrypted
+ * image keeps it, because zeros would be decrypted.
+ */
+void qcow2_punch(struct qcow2 *q, uint64_t host);
 /* Do it: the tables are on disk. */
 int qcow2_frees_apply(struct qcow2 *q, img_error *err);
 /* Flush when very many clusters are waiting. */

@@ -97,7 +97,7 @@ static int change_cluster(struct qcow2 *q, uint8_t *table, uint64_t at, uint64_t
         return qcow2_free_entry(q, &old, change->discard, err);
     /* The host has its space back even so; it need not take it. */
     if (change->discard && keeps_place(q, &entry) && entry.data == 0)
-        imgi_io_discard(q->data, entry.host, q->cluster_size, NULL);
+        qcow2_punch(q, entry.host);
     return 0;
 }
 
