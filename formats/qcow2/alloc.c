@@ -52,10 +52,14 @@ int qcow2_alloc_metadata(struct qcow2 *q, uint64_t count, enum qcow2_owner owner
     if (rc < 0)
         return rc;
     rc = qcow2_owned_add_run(&q->owned, *cluster, count, owner, err);
-    if (rc < 0) {
-        for (uint64_t i = 0; i < count; i++)
-            qcow2_owned_remove(&q->owned, *cluster + i);
-        qcow2_refcount_drop(q, *cluster, count, false, NULL);
-    }
+    if (rc < 0)
+        qcow2_cancel_metadata(q, *cluster, count);
     return rc;
+}
+
+void qcow2_cancel_metadata(struct qcow2 *q, uint64_t cluster, uint64_t count)
+{
+    qcow2_owned_remove_run(&q->owned, cluster, count);
+    if (count > 0)
+        qcow2_refcount_drop(q, cluster, count, false, NULL);
 }

@@ -17,18 +17,10 @@ int qcow2_bitmap_alloc(struct qcow2 *q, uint64_t bytes, uint64_t *offset, img_er
     return rc;
 }
 
-static void disown(struct qcow2 *q, uint64_t offset, uint64_t bytes)
-{
-    for (uint64_t i = 0; i < qcow2_clusters(q, bytes); i++)
-        qcow2_owned_remove(&q->owned, (offset >> q->cluster_bits) + i);
-}
-
 void qcow2_bitmap_cancel(struct qcow2 *q, uint64_t offset, uint64_t bytes)
 {
-    if (offset == 0)
-        return;
-    disown(q, offset, bytes);
-    qcow2_refcount_drop(q, offset >> q->cluster_bits, qcow2_clusters(q, bytes), false, NULL);
+    if (offset != 0)
+        qcow2_cancel_metadata(q, offset >> q->cluster_bits, qcow2_clusters(q, bytes));
 }
 
 int qcow2_bitmap_free_later(struct qcow2 *q, uint64_t offset, uint64_t clusters, img_error *err)
@@ -49,7 +41,7 @@ int qcow2_bitmap_free_later(struct qcow2 *q, uint64_t offset, uint64_t clusters,
 
 int qcow2_bitmap_release(struct qcow2 *q, uint64_t offset, uint64_t bytes, img_error *err)
 {
-    disown(q, offset, bytes);
+    qcow2_owned_remove_run(&q->owned, offset >> q->cluster_bits, qcow2_clusters(q, bytes));
     return qcow2_bitmap_free_later(q, offset, qcow2_clusters(q, bytes), err);
 }
 

@@ -64,8 +64,7 @@ int qcow2_l2_own(struct qcow2 *q, uint64_t guest, uint8_t **table, img_error *er
         return rc;
     rc = imgi_cache_add(q->l2_cache, cluster << q->cluster_bits, old, table, err);
     if (rc < 0) {
-        qcow2_owned_remove(&q->owned, cluster);
-        qcow2_refcount_drop(q, cluster, 1, false, NULL);
+        qcow2_cancel_metadata(q, cluster, 1);
         return rc;
     }
     qcow2_table_set(&q->l1, index, cluster << q->cluster_bits | QCOW2_COPIED);

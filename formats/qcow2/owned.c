@@ -113,6 +113,12 @@ void qcow2_owned_remove(struct qcow2_owned *owned, uint64_t cluster)
     }
 }
 
+void qcow2_owned_remove_run(struct qcow2_owned *owned, uint64_t cluster, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++)
+        qcow2_owned_remove(owned, cluster + i);
+}
+
 void qcow2_owned_free(struct qcow2_owned *owned)
 {
     free(owned->slots);

@@ -72,6 +72,7 @@ int qcow2_owned_add(struct qcow2_owned *owned, uint64_t cluster, enum qcow2_owne
 int qcow2_owned_add_run(struct qcow2_owned *owned, uint64_t cluster, uint64_t count,
                         enum qcow2_owner owner, img_error *err);
 void qcow2_owned_remove(struct qcow2_owned *owned, uint64_t cluster);
+void qcow2_owned_remove_run(struct qcow2_owned *owned, uint64_t cluster, uint64_t count);
 void qcow2_owned_free(struct qcow2_owned *owned);
 
 /* ------------------------------------------------------- clusters to be freed (frees.c) */
@@ -375,6 +376,8 @@ int qcow2_alloc(struct qcow2 *q, uint64_t count, bool exact, uint64_t *cluster, 
 /* As qcow2_alloc, for clusters of metadata: the owner is noted. */
 int qcow2_alloc_metadata(struct qcow2 *q, uint64_t count, enum qcow2_owner owner, uint64_t *cluster,
                          img_error *err);
+/* What that gave is not used after all: nothing refers to it. */
+void qcow2_cancel_metadata(struct qcow2 *q, uint64_t cluster, uint64_t count);
 /* Space for a compressed stream: *host is its first byte. */
 int qcow2_alloc_stream(struct qcow2 *q, uint64_t length, uint64_t *host, img_error *err);
 /* Note a run of clusters in a list. */

@@ -186,8 +186,7 @@ static int switch_table(struct qcow2 *q, struct qcow2_table *table, uint64_t clu
     qcow2_table_free(&q->reftable);
     q->reftable = *table;
     *table = (struct qcow2_table){0};
-    for (uint64_t i = 0; i < old_clusters; i++)
-        qcow2_owned_remove(&q->owned, old + i);
+    qcow2_owned_remove_run(&q->owned, old, old_clusters);
     /* Not noted for want of memory, they are lost space, which is no reason to fail. */
     qcow2_free_later(q, old, old_clusters, false, NULL);
     return 0;

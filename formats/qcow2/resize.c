@@ -34,8 +34,7 @@ static int move_l1(struct qcow2 *q, struct qcow2_table *table, img_error *err)
     qcow2_table_free(&q->l1);
     q->l1 = *table;
     *table = (struct qcow2_table){0};
-    for (uint64_t i = 0; i < old_clusters; i++)
-        qcow2_owned_remove(&q->owned, old + i);
+    qcow2_owned_remove_run(&q->owned, old, old_clusters);
     /* Not noted for want of memory, they are lost space, which is no reason to fail. */
     if (old_clusters > 0)
         qcow2_free_later(q, old, old_clusters, false, NULL);
@@ -66,11 +65,8 @@ int qcow2_grow_l1(struct qcow2 *q, uint64_t size, img_error *err)
         memcpy(table.entries, q->l1.entries, (size_t)q->l1.count * sizeof(*table.entries));
     if (rc == 0)
         rc = move_l1(q, &table, err);
-    if (rc < 0) {
-        for (uint64_t i = 0; i < clusters; i++)
-            qcow2_owned_remove(&q->owned, cluster + i);
-        qcow2_refcount_drop(q, cluster, clusters, false, NULL);
-    }
+    if (rc < 0)
+        qcow2_cancel_metadata(q, cluster, clusters);
     qcow2_table_free(&table);
     return rc;
 }

@@ -34,12 +34,6 @@ static int write_table(struct qcow2 *q, const struct qcow2_snapshots *snapshots,
     return 0;
 }
 
-static void disown(struct qcow2 *q, uint64_t cluster, uint64_t clusters)
-{
-    for (uint64_t i = 0; i < clusters; i++)
-        qcow2_owned_remove(&q->owned, cluster + i);
-}
-
 int qcow2_snapshots_replace(struct qcow2 *q, const struct qcow2_snapshots *snapshots,
                             img_error *err)
 {
@@ -55,11 +49,10 @@ int qcow2_snapshots_replace(struct qcow2 *q, const struct qcow2_snapshots *snaps
         return rc;
     rc = write_table(q, snapshots, cluster, clusters, err);
     if (rc < 0) {
-        disown(q, cluster, clusters);
-        qcow2_refcount_drop(q, cluster, clusters, false, NULL);
+        qcow2_cancel_metadata(q, cluster, clusters);
         return rc;
     }
-    disown(q, old, old_clusters);
+    qcow2_owned_remove_run(&q->owned, old, old_clusters);
     rc = qcow2_refcount_drop(q, old, old_clusters, false, err);
     return rc < 0 ? rc : qcow2_refcounts_out(q, err);
 }

@@ -210,8 +210,7 @@ static int switch_header(struct qcow2_change *change, img_error *err)
 
 static void disown(struct qcow2 *q, uint64_t offset, uint64_t bytes)
 {
-    for (uint64_t i = 0; i < qcow2_clusters(q, bytes); i++)
-        qcow2_owned_remove(&q->owned, (offset >> q->cluster_bits) + i);
+    qcow2_owned_remove_run(&q->owned, offset >> q->cluster_bits, qcow2_clusters(q, bytes));
 }
 
 /* The clusters of old tables have no owner any more. */

@@ -104,15 +104,6 @@ static int place_blocks(struct width *w, img_error *err)
     return rc;
 }
 
-/* Clusters of metadata that are not used after all. */
-static void give_back(struct qcow2 *q, uint64_t cluster, uint64_t count)
-{
-    for (uint64_t i = 0; i < count; i++)
-        qcow2_owned_remove(&q->owned, cluster + i);
-    if (count > 0)
-        qcow2_refcount_drop(q, cluster, count, false, NULL);
-}
-
 /* A place for the table that has room for all its blocks. *moved: it is a new one. */
 static int place_table(struct width *w, bool *moved, img_error *err)
 {
@@ -126,7 +117,7 @@ static int place_table(struct width *w, bool *moved, img_error *err)
     *moved = clusters > w->clusters;
     if (!*moved)
         return 0;
-    give_back(q, w->place, w->clusters);
+    qcow2_cancel_metadata(q, w->place, w->clusters);
     w->clusters = 0;
     rc = qcow2_alloc_metadata(q, clusters, QCOW2_OWNER_REFTABLE, &w->place, err);
     if (rc == 0)
@@ -235,8 +226,7 @@ static int free_old(struct qcow2 *q, struct qcow2_table *old, uint64_t clusters,
         qcow2_owned_remove(&q->owned, cluster);
         qcow2_free_later(q, cluster, 1, true, NULL);
     }
-    for (uint64_t i = 0; i < clusters; i++)
-        qcow2_owned_remove(&q->owned, place + i);
+    qcow2_owned_remove_run(&q->owned, place, clusters);
     qcow2_free_later(q, place, clusters, true, NULL);
     qcow2_table_free(old);
     return qcow2_settle(q, err);
@@ -272,8 +262,8 @@ static void undo(struct width *w)
 {
     for (uint64_t i = 0; i < w->table.count; i++)
         if (w->table.entries[i] > NEEDED)
-            give_back(w->q, w->table.entries[i] >> w->q->cluster_bits, 1);
-    give_back(w->q, w->place, w->clusters);
+            qcow2_cancel_metadata(w->q, w->table.entries[i] >> w->q->cluster_bits, 1);
+    qcow2_cancel_metadata(w->q, w->place, w->clusters);
 }
 
 int qcow2_set_refcount_order(struct qcow2 *q, struct imgi_amend *amend, unsigned order,
