@@ -104,10 +104,7 @@ static bool take_value(struct cli *cli, struct args *args, int key, const char *
             return cli_fail(cli, "Invalid cache mode");
         break;
     case 'i':
-        if (strcmp(value, "threads") != 0 && strcmp(value, "native") != 0 &&
-            strcmp(value, "io_uring") != 0)
-            return cli_fail(cli, "Invalid aio option: %s", value);
-        break;
+        return aio_check(cli, value);
     default:
         return open_take_option(cli, &args->open, key, value);
     }

@@ -217,6 +217,10 @@ bool open_take_option(struct cli *cli, struct open_args *args, int key, const ch
 bool open_settle(struct cli *cli, const char *role, struct open_args *args);
 /* How to open or make an image of that name. */
 img_open_params open_params(const struct cli *cli, const struct open_args *args);
+/* The mode of that name, or an error. */
+bool preallocation_parse(struct cli *cli, const char *text, enum img_preallocation *mode);
+/* Whether requests can be said to be made in that way; threads make them whatever is said. */
+bool aio_check(struct cli *cli, const char *how);
 /* Open or say why not. */
 bool open_image(struct cli *cli, img_image **image, const char *name, const struct open_args *args);
 /* Warn that an image opened for writing was only guessed to be raw. */

@@ -161,7 +161,7 @@ static bool parse(struct io *io, struct args *args, int argc, char **argv, bool 
         args->open.cache = IMG_CACHE_NONE;
     if (args->discard && !io_parse_discard(io, args->discard, unmap))
         return false;
-    if (args->aio && !io_check_aio(io, args->aio))
+    if (args->aio && !aio_check(io->cli, args->aio))
         return false;
     return open_settle(io->cli, "", &args->open);
 }

@@ -48,9 +48,8 @@ bool io_open_snapshot(struct io *io, const char *name, const struct open_args *a
 void io_write_value(FILE *out, const char *value);
 /* Free what is remembered of how the image was opened. */
 void io_forget(struct io *io);
-/* "-d ignore|unmap" and its other names; "-i". */
+/* "-d ignore|unmap" and its other names. */
 bool io_parse_discard(struct io *io, const char *text, bool *unmap);
-bool io_check_aio(struct io *io, const char *how);
 bool io_open_command(struct io *io, const struct io_command *command, int argc, char **argv);
 bool io_close(struct io *io, const struct io_command *command, int argc, char **argv);
 bool io_reopen(struct io *io, const struct io_command *command, int argc, char **argv);

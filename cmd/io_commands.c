@@ -133,18 +133,6 @@ static bool io_aio_flush(struct io *io, const struct io_command *command, int ar
     return true;
 }
 
-static bool parse_preallocation(struct io *io, const char *text, enum img_preallocation *mode)
-{
-    static const char *const modes[] = {"off", "metadata", "falloc", "full"};
-
-    for (size_t n = 0; n < sizeof(modes) / sizeof(modes[0]); n++)
-        if (strcmp(text, modes[n]) == 0) {
-            *mode = (enum img_preallocation)n;
-            return true;
-        }
-    return cli_fail(io->cli, "Invalid preallocation mode '%s'", text);
-}
-
 static bool io_truncate(struct io *io, const struct io_command *command, int argc, char **argv)
 {
     enum img_preallocation mode = IMG_PREALLOC_OFF;
@@ -157,7 +145,7 @@ static bool io_truncate(struct io *io, const struct io_command *command, int arg
     while ((letter = getopt(argc, argv, command->letters)) != -1)
         if (letter == '?')
             return io_usage(command);
-        else if (!parse_preallocation(io, optarg, &mode))
+        else if (!preallocation_parse(io->cli, optarg, &mode))
             return false;
     if (argc - optind != 1)
         return io_usage(command);

@@ -21,16 +21,6 @@ bool io_parse_discard(struct io *io, const char *text, bool *unmap)
     return cli_fail(io->cli, "Invalid discard option: %s", text);
 }
 
-bool io_check_aio(struct io *io, const char *how)
-{
-    static const char *const ways[] = {"threads", "native", "io_uring"};
-
-    for (size_t n = 0; n < sizeof(ways) / sizeof(ways[0]); n++)
-        if (strcmp(how, ways[n]) == 0)
-            return true;
-    return cli_fail(io->cli, "Invalid aio option: %s", how);
-}
-
 void io_forget(struct io *io)
 {
     free(io->name);
@@ -105,7 +95,7 @@ static bool take_open_letter(struct io *io, struct opening *opening, int letter)
     case 'd':
         return io_parse_discard(io, optarg, &opening->unmap);
     case 'i':
-        return io_check_aio(io, optarg);
+        return aio_check(io->cli, optarg);
     case 'C':
         return cli_fail(io->cli, "copy-on-read is not supported");
     }

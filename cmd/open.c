@@ -1,6 +1,8 @@
 /*
  * Opening what the user named. SPDX-License-Identifier: BSD-2-Clause
  */
+#include <string.h>
+
 #include "cmd.h"
 
 bool open_take_option(struct cli *cli, struct open_args *args, int key, const char *value)
@@ -42,6 +44,29 @@ img_open_params open_params(const struct cli *cli, const struct open_args *args)
         .backing_cache = args->backing_cache,
         .secrets = cli->secrets,
     };
+}
+
+bool preallocation_parse(struct cli *cli, const char *text, enum img_preallocation *mode)
+{
+    static const char *const modes[] = {"off", "metadata", "falloc", "full"};
+
+    for (size_t n = 0; n < sizeof(modes) / sizeof(modes[0]); n++) {
+        if (strcmp(text, modes[n]) == 0) {
+            *mode = (enum img_preallocation)n;
+            return true;
+        }
+    }
+    return cli_fail(cli, "Invalid preallocation mode '%s'", text);
+}
+
+bool aio_check(struct cli *cli, const char *how)
+{
+    static const char *const ways[] = {"threads", "native", "io_uring"};
+
+    for (size_t n = 0; n < sizeof(ways) / sizeof(ways[0]); n++)
+        if (strcmp(how, ways[n]) == 0)
+            return true;
+    return cli_fail(cli, "Invalid aio option: %s", how);
 }
 
 bool open_image(struct cli *cli, img_image **image, const char *name, const struct open_args *args)

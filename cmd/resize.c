@@ -25,26 +25,13 @@ static const struct cmd_option options[] = {
     OPTIONS_END,
 };
 
-static bool set_preallocation(struct cli *cli, struct args *args, const char *mode)
-{
-    static const char *const modes[] = {"off", "metadata", "falloc", "full"};
-
-    for (size_t n = 0; n < sizeof(modes) / sizeof(modes[0]); n++) {
-        if (strcmp(mode, modes[n]) == 0) {
-            args->preallocation = (enum img_preallocation)n;
-            return true;
-        }
-    }
-    return cli_fail(cli, "Invalid preallocation mode '%s'", mode);
-}
-
 static bool take_option(struct cli *cli, void *opaque, int key, const char *value)
 {
     struct args *args = opaque;
 
     switch (key) {
     case OPT_PREALLOCATION:
-        return set_preallocation(cli, args, value);
+        return preallocation_parse(cli, value, &args->preallocation);
     case OPT_SHRINK:
         args->shrink = true;
         break;
