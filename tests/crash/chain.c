@@ -222,21 +222,12 @@ static void run_scenario(const struct scenario *scenario, uint64_t seed, struct 
     unlink(OTHER);
 }
 
+static void run_one(size_t index, uint64_t seed, struct cut_result *result)
+{
+    run_scenario(&scenarios[index], seed, result);
+}
+
 int main(int argc, char **argv)
 {
-    uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
-    char directory[] = "/tmp/img-crash.XXXXXX";
-    struct cut_result result = {0, 0};
-
-    judge_begin();
-    if (!mkdtemp(directory) || chdir(directory) < 0)
-        return 99;
-    for (size_t i = 0; i < IMGI_COUNT(scenarios); i++)
-        for (uint64_t n = 0; n < 4; n++)
-            run_scenario(&scenarios[i], seed + n, &result);
-    if (chdir("/") == 0)
-        rmdir(directory);
-    judge_end();
-    printf("%zu states, %zu failed\n", result.states, result.failed);
-    return result.failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return cut_main(argc, argv, IMGI_COUNT(scenarios), 4, run_one);
 }

@@ -2,9 +2,11 @@
  * Stopping a disk at every place of its log (cut.h). SPDX-License-Identifier: BSD-2-Clause
  */
 #include "cut.h"
+#include "judge.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define SECTOR 512u
 /* More changes than this between two flushes are not left out one by one. */
@@ -189,4 +191,23 @@ void cut_everywhere(const struct cut_plan *plan, struct cut_result *result)
         imgi_io_close(cut.solid[n]);
     free(cut.pending);
     free(cut.fates);
+}
+
+int cut_main(int argc, char **argv, size_t cases, unsigned seeds, cut_case_fn *fn)
+{
+    uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
+    char directory[] = "/tmp/img-crash.XXXXXX";
+    struct cut_result result = {0, 0};
+
+    judge_begin();
+    if (!mkdtemp(directory) || chdir(directory) < 0)
+        return 99;
+    for (size_t i = 0; i < cases; i++)
+        for (unsigned n = 0; n < seeds; n++)
+            fn(i, seed + n, &result);
+    if (chdir("/") == 0)
+        rmdir(directory);
+    judge_end();
+    printf("%zu states, %zu failed\n", result.states, result.failed);
+    return result.failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

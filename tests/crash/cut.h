@@ -31,6 +31,15 @@ struct cut_result {
 /* Adds to *result, and says what failed. */
 void cut_everywhere(const struct cut_plan *plan, struct cut_result *result);
 
+/* Case `index` of a test, with a seed. */
+typedef void cut_case_fn(size_t index, uint64_t seed, struct cut_result *result);
+
+/*
+ * What main does: each case with `seeds` seeds from that of the command line on (1), in a directory
+ * of the test's own. Returns the exit status.
+ */
+int cut_main(int argc, char **argv, size_t cases, unsigned seeds, cut_case_fn *fn);
+
 /* Random numbers that are the same everywhere: below limit. */
 uint64_t cut_random(uint64_t *state, uint64_t limit);
 

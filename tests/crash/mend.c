@@ -243,19 +243,14 @@ static void run_case(const char *shape, const struct damage *damage, uint64_t se
     unlink(IMAGE);
 }
 
+static void run_one(size_t index, uint64_t seed, struct cut_result *result)
+{
+    size_t damage = index % IMGI_COUNT(damages);
+
+    run_case(shapes[index / IMGI_COUNT(damages)], &damages[damage], seed, result);
+}
+
 int main(int argc, char **argv)
 {
-    uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
-    char directory[] = "/tmp/img-crash.XXXXXX";
-    struct cut_result result = {0, 0};
-
-    if (!mkdtemp(directory) || chdir(directory) < 0)
-        return 99;
-    for (size_t i = 0; i < IMGI_COUNT(shapes); i++)
-        for (size_t n = 0; n < IMGI_COUNT(damages); n++)
-            run_case(shapes[i], &damages[n], seed, &result);
-    if (chdir("/") == 0)
-        rmdir(directory);
-    printf("%zu states, %zu failed\n", result.states, result.failed);
-    return result.failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return cut_main(argc, argv, IMGI_COUNT(shapes) * IMGI_COUNT(damages), 1, run_one);
 }

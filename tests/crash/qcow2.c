@@ -446,21 +446,12 @@ static void run_case(const struct shape *shape, uint64_t seed, struct cut_result
     unlink(DATA);
 }
 
+static void run_one(size_t index, uint64_t seed, struct cut_result *result)
+{
+    run_case(&shapes[index], seed, result);
+}
+
 int main(int argc, char **argv)
 {
-    uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
-    char directory[] = "/tmp/img-crash.XXXXXX";
-    struct cut_result result = {0, 0};
-
-    judge_begin();
-    if (!mkdtemp(directory) || chdir(directory) < 0)
-        return 99;
-    for (size_t i = 0; i < IMGI_COUNT(shapes); i++)
-        for (uint64_t n = 0; n < SEEDS; n++)
-            run_case(&shapes[i], seed + n, &result);
-    if (chdir("/") == 0)
-        rmdir(directory);
-    judge_end();
-    printf("%zu states, %zu failed\n", result.states, result.failed);
-    return result.failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return cut_main(argc, argv, IMGI_COUNT(shapes), SEEDS, run_one);
 }
