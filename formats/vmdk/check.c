@@ -87,7 +87,7 @@ static int check_grain(struct check *check, uint64_t grain, uint32_t sector, str
     bool stream = vmdk_is_stream(&sparse->header), twice;
     uint64_t host = (uint64_t)sector * VMDK_SECTOR, stored = sparse->grain;
     uint64_t first = sparse->header.overhead * VMDK_SECTOR;
-    uint64_t entry = grain % VMDK_NUM_GTES;
+    uint64_t entry = grain % sparse->header.num_gtes;
     int rc;
 
     check->stored++;
@@ -97,7 +97,7 @@ static int check_grain(struct check *check, uint64_t grain, uint32_t sector, str
         note_fault(faults, FAULT_BEFORE_DATA, entry, host);
     } else if (!imgi_span_ok(host, stream ? VMDK_GRAIN_MARKER_BYTES : stored, check->file_size)) {
         note_fault(faults, FAULT_PAST_END, entry, host);
-    } else if (!stream && (host - first) % sparse->grain != 0) {
+    } else if (!stream && (host - first) % check->unit != 0) {
         note_fault(faults, FAULT_UNALIGNED, entry, host);
     } else if (stream && !check_marker(check, grain, host, &stored)) {
         note_fault(faults, FAULT_MARKER, entry, host);
@@ -132,8 +132,8 @@ static int check_grains(struct check *check, uint64_t index, const uint8_t *entr
     uint64_t grains = imgi_div_up(header->capacity, header->grain_size);
     int rc = 0;
 
-    for (uint32_t i = 0; rc == 0 && i < VMDK_NUM_GTES; i++) {
-        uint64_t grain = index * VMDK_NUM_GTES + i;
+    for (uint32_t i = 0; rc == 0 && i < header->num_gtes; i++) {
+        uint64_t grain = index * header->num_gtes + i;
         uint32_t sector = imgi_get_le32(entries + 4 * i);
 
         if (grain >= grains || is_empty(check, sector))
@@ -160,7 +160,7 @@ static int check_place(struct check *check, const char *what, uint64_t index, ui
                    why.message);
         return 0;
     }
-    rc = vmdk_seen_mark(check->tables, sector, VMDK_TABLE_SECTORS, &twice, err);
+    rc = vmdk_seen_mark(check->tables, sector, vmdk_table_sectors(check->sparse), &twice, err);
     if (rc == 0 && twice)
         imgi_found(check->checker, IMGI_FINDING_CORRUPTION,
                    "ERROR %s: %s entry %llu shares its table (0x%llx) with another", check->file,
@@ -239,7 +239,7 @@ static void check_table_in_grain(const struct check *check, uint64_t index)
 {
     const struct vmdk_header *header = &check->sparse->header;
     uint64_t host = (uint64_t)imgi_get_le32(check->sparse->gd + 4 * index) * VMDK_SECTOR;
-    uint64_t first = header->overhead * VMDK_SECTOR, end = host + VMDK_TABLE_BYTES;
+    uint64_t first = header->overhead * VMDK_SECTOR, end = host + vmdk_table_bytes(check->sparse);
 
     if (host >= first &&
         vmdk_seen_test(check->grains, (host - first) / check->unit,
@@ -252,7 +252,7 @@ static void check_table_in_grain(const struct check *check, uint64_t index)
 static int check_tables(struct check *check, img_error *err)
 {
     const struct vmdk_sparse *sparse = check->sparse;
-    uint64_t entries = sparse->gd_entries, covers = sparse->grain * VMDK_NUM_GTES;
+    uint64_t entries = sparse->gd_entries, covers = sparse->grain * sparse->header.num_gtes;
     int rc = 0;
 
     for (uint64_t i = 0; rc == 0 && i < entries; i++) {

@@ -57,7 +57,8 @@
 #define VMDK_ENTRY_ABSENT 0u
 #define VMDK_ENTRY_ZERO 1u
 
-/* The specification knows no other number of table entries, and no writer uses one. */
+/* The specification knows no other number of table entries for hosted extents, and no writer uses
+ * one. */
 #define VMDK_NUM_GTES 512u
 #define VMDK_TABLE_BYTES (VMDK_NUM_GTES * 4)
 #define VMDK_TABLE_SECTORS (VMDK_TABLE_BYTES / VMDK_SECTOR)

@@ -56,7 +56,7 @@ void vmdk_header_encode(const struct vmdk_header *header, uint8_t bytes[VMDK_HEA
 
 uint64_t vmdk_gd_entries(const struct vmdk_header *header)
 {
-    return imgi_div_up(header->capacity, header->grain_size * VMDK_NUM_GTES);
+    return imgi_div_up(header->capacity, header->grain_size * header->num_gtes);
 }
 
 /* Version, flags, and whether they agree with one another. */

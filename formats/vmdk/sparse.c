@@ -170,7 +170,7 @@ static int stored_bytes(const struct vmdk_sparse *sparse, const struct table *ta
     uint64_t file_size, next = 0;
     int rc = imgi_io_size(sparse->io, &file_size, err);
 
-    for (uint64_t i = entry + 1; i < VMDK_NUM_GTES && next <= VMDK_SECTOR; i++)
+    for (uint64_t i = entry + 1; i < sparse->header.num_gtes && next <= VMDK_SECTOR; i++)
         next = (uint64_t)imgi_get_le32(table->entries + 4 * i) * VMDK_SECTOR;
     *stored = 2 * sparse->grain + VMDK_SECTOR;
     if (next > host)
@@ -185,7 +185,7 @@ static void extend_run(const struct vmdk_sparse *sparse, const struct table *tab
 {
     struct lookup found = {IMGI_ABSENT, 0};
 
-    for (; run->length < limit && entry < VMDK_NUM_GTES; entry++) {
+    for (; run->length < limit && entry < sparse->header.num_gtes; entry++) {
         if (judge_entry(sparse, table, entry, &found, NULL) < 0 || found.kind != run->kind ||
             (found.kind == IMGI_DATA && found.host != host))
             break;
@@ -199,7 +199,7 @@ static void extend_run(const struct vmdk_sparse *sparse, const struct table *tab
 static int map_table(const struct imgi_node *node, const struct vmdk_sparse *sparse, uint64_t at,
                      uint64_t length, struct imgi_extent *run, img_error *err)
 {
-    uint64_t covers = sparse->grain * VMDK_NUM_GTES;
+    uint64_t covers = sparse->grain * sparse->header.num_gtes;
     uint64_t entry = at % covers / sparse->grain, inside = at % sparse->grain;
     struct table table = {.index = at / covers};
     struct lookup found = {IMGI_ABSENT, 0};

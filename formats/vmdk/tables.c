@@ -24,15 +24,17 @@ int vmdk_table_check_place(const struct vmdk_sparse *sparse, const char *what, u
 
     if (rc < 0)
         return rc;
-    if (!imgi_span_ok(sector, VMDK_TABLE_SECTORS, file_size / VMDK_SECTOR))
+    if (!imgi_span_ok(sector, vmdk_table_sectors(sparse), file_size / VMDK_SECTOR))
         return imgi_fail(err, IMG_E_CORRUPT,
                          "%s entry %llu points past the end of the file (0x%llx of %llu bytes)",
                          what, (unsigned long long)index, (unsigned long long)sector * VMDK_SECTOR,
                          (unsigned long long)file_size);
-    if (sector == 0 || vmdk_overlaps(sector, VMDK_TABLE_SECTORS, header->gd_offset, gd_sectors) ||
-        (redundant && vmdk_overlaps(sector, VMDK_TABLE_SECTORS, header->rgd_offset, gd_sectors)) ||
+    if (sector == 0 ||
+        vmdk_overlaps(sector, vmdk_table_sectors(sparse), header->gd_offset, gd_sectors) ||
+        (redundant &&
+         vmdk_overlaps(sector, vmdk_table_sectors(sparse), header->rgd_offset, gd_sectors)) ||
         (header->descriptor_offset != 0 &&
-         vmdk_overlaps(sector, VMDK_TABLE_SECTORS, header->descriptor_offset,
+         vmdk_overlaps(sector, vmdk_table_sectors(sparse), header->descriptor_offset,
                        header->descriptor_size)))
         return imgi_fail(
             err, IMG_E_CORRUPT,
@@ -103,7 +105,7 @@ int vmdk_tables_open(struct vmdk_sparse *sparse, size_t extents, img_error *err)
 {
     struct imgi_cache_params params = {.io = sparse->io,
                                        .what = "grain table",
-                                       .table_size = VMDK_TABLE_BYTES,
+                                       .table_size = vmdk_table_bytes(sparse),
                                        .budget = TABLES_BUDGET / IMGI_MAX(extents, 1u),
                                        .before_write = settle_redundant,
                                        .opaque = sparse};
@@ -152,7 +154,7 @@ int vmdk_sparse_append(struct vmdk_sparse *sparse, uint64_t bytes, uint64_t *hos
 static int make_table(struct vmdk_sparse *sparse, uint64_t index, img_error *err)
 {
     uint32_t copies = sparse->rgd ? 2 : 1;
-    uint64_t room = imgi_align_up(copies * VMDK_TABLE_BYTES, sparse->grain), host = 0;
+    uint64_t room = imgi_align_up(copies * vmdk_table_bytes(sparse), sparse->grain), host = 0;
     uint8_t *table;
     int rc = vmdk_sparse_append(sparse, room, &host, err);
 
@@ -161,12 +163,13 @@ static int make_table(struct vmdk_sparse *sparse, uint64_t index, img_error *err
     if (rc == 0)
         rc = imgi_cache_add(sparse->tables, host, 0, &table, err);
     if (rc == 0 && sparse->rgd)
-        rc = imgi_cache_add(sparse->redundant, host + VMDK_TABLE_BYTES, 0, &table, err);
+        rc = imgi_cache_add(sparse->redundant, host + vmdk_table_bytes(sparse), 0, &table, err);
     if (rc < 0)
         return rc;
     imgi_put_le32(sparse->gd + 4 * index, (uint32_t)(host / VMDK_SECTOR));
     if (sparse->rgd)
-        imgi_put_le32(sparse->rgd + 4 * index, (uint32_t)((host + VMDK_TABLE_BYTES) / VMDK_SECTOR));
+        imgi_put_le32(sparse->rgd + 4 * index,
+                      (uint32_t)((host + vmdk_table_bytes(sparse)) / VMDK_SECTOR));
     sparse->gd_dirty = true;
     return 0;
 }
@@ -175,8 +178,8 @@ static int make_table(struct vmdk_sparse *sparse, uint64_t index, img_error *err
 static int set_copy(const struct vmdk_sparse *sparse, struct imgi_cache *cache, const char *what,
                     const uint8_t *directory, uint64_t grain, uint32_t value, img_error *err)
 {
-    uint64_t index = grain / VMDK_NUM_GTES;
-    size_t at = 4 * (size_t)(grain % VMDK_NUM_GTES);
+    uint64_t index = grain / sparse->header.num_gtes;
+    size_t at = 4 * (size_t)(grain % sparse->header.num_gtes);
     uint32_t sector = imgi_get_le32(directory + 4 * index);
     uint8_t *table;
     int rc = vmdk_table_check_place(sparse, what, index, sector, err);
@@ -192,7 +195,7 @@ static int set_copy(const struct vmdk_sparse *sparse, struct imgi_cache *cache, 
 
 int vmdk_table_set(struct vmdk_sparse *sparse, uint64_t grain, uint32_t value, img_error *err)
 {
-    uint64_t index = grain / VMDK_NUM_GTES;
+    uint64_t index = grain / sparse->header.num_gtes;
     int rc = 0;
 
     if (imgi_get_le32(sparse->gd + 4 * index) == VMDK_ENTRY_ABSENT)

@@ -48,6 +48,16 @@ struct vmdk_state {
     uint64_t directory_bytes; /* of all grain directories in memory */
 };
 
+static inline uint32_t vmdk_table_bytes(const struct vmdk_sparse *sparse)
+{
+    return sparse->header.num_gtes * 4;
+}
+
+static inline uint32_t vmdk_table_sectors(const struct vmdk_sparse *sparse)
+{
+    return vmdk_table_bytes(sparse) / VMDK_SECTOR;
+}
+
 static inline struct vmdk_state *vmdk_state(const struct imgi_node *node)
 {
     return node->state;
