@@ -27,6 +27,7 @@
 #include "policy.h"
 #include "util/bytes.h"
 #include "util/checked.h"
+#include "util/xml.h"
 
 struct imgi_node;
 struct imgi_files;

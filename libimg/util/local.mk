@@ -4,4 +4,6 @@ libimgall_la_SOURCES += \
 	libimg/util/bytes.h \
 	libimg/util/checked.h \
 	libimg/util/iszero.c \
-	libimg/util/iszero.h
+	libimg/util/iszero.h \
+	libimg/util/xml.c \
+	libimg/util/xml.h

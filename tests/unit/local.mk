@@ -42,5 +42,6 @@ unit_tests += tests/unit/test_vmdk_extents
 unit_tests += tests/unit/test_vmdk_header
 unit_tests += tests/unit/test_vmdk_model
 unit_tests += tests/unit/test_vmdk_stream
+unit_tests += tests/unit/test_xml
 EXTRA_DIST += tests/unit/crypto_test.h
 EXTRA_DIST += tests/unit/io_test.h
