@@ -105,9 +105,6 @@ static bool create(struct cli *cli, const struct args *args, img_image *image)
     if (img_snapshot_create(image, &snapshot, &err) == 0)
         return true;
     number = error_number(&err);
-    if (err.code == IMG_E_UNSUPPORTED && strcmp(img_format(image), "vmdk") == 0)
-        snprintf(err.message, sizeof(err.message),
-                 "VMDK snapshots are delta files: make one with 'create -f vmdk -b FILE -F vmdk'");
     return cli_fail_error(cli, &err, "Could not create snapshot '%s': -%d (%s)", args->snapshot,
                           number, strerror(number));
 }
@@ -158,6 +155,28 @@ static bool act(struct cli *cli, const struct args *args, img_image *image)
     }
 }
 
+/*
+ * VMDK keeps snapshots in files of their own. Said before the image is opened for writing, which
+ * some of its forms cannot be: that would hide it. qemu-img has words for the other formats.
+ */
+static bool advise(struct cli *cli, const struct args *args)
+{
+    img_open_params params = open_params(cli, &args->open);
+    img_image *image = NULL;
+    img_error err = {0};
+    bool advised = false;
+
+    params.flags &= ~(unsigned)IMG_OPEN_WRITE;
+    params.flags |= IMG_OPEN_NO_BACKING | IMG_OPEN_NO_FILES | IMG_OPEN_NO_KEY;
+    if (args->action != 'l' && img_open(&image, args->filename, &params, NULL) == 0)
+        advised = strcmp(img_format(image), "vmdk") == 0 &&
+                  img_snapshot_supported(image, &err) == IMG_E_UNSUPPORTED;
+    img_close(image, NULL);
+    if (advised)
+        cli_fail_error(cli, &err, "%s", args->filename);
+    return advised;
+}
+
 static int run(struct cli *cli, int argc, char **argv)
 {
     struct args args = {0};
@@ -168,6 +187,8 @@ static int run(struct cli *cli, int argc, char **argv)
     if (!parse(cli, &args, argc, argv))
         return cli->status;
     signals_catch();
+    if (advise(cli, &args))
+        return cli->status;
     if (!open_image(cli, &image, args.filename, &args.open))
         return cli->status;
     if (args.action != 'l')

@@ -314,8 +314,10 @@ struct imgi_driver {
     /*
      * Snapshots inside the image. They change the disk's shape: nobody else uses the node. The one
      * meant has that id and that name, NULL being any; the first one of several; IMG_E_NOENT. NULL
-     * functions: the format has none.
+     * functions: the format has none, and snapshot_advice tells what its users do instead (NULL: not
+     * known).
      */
+    const char *snapshot_advice;
     int (*snapshot_list)(struct imgi_node *node, img_snapshot **list, size_t *count,
                          img_error *err);
     int (*snapshot_create)(struct imgi_node *node, const img_snapshot *snapshot, img_error *err);

@@ -360,6 +360,12 @@ typedef struct img_snapshot {
 IMG_API int img_snapshot_list(img_image *image, img_snapshot **list, size_t *count, img_error *err);
 
 /*
+ * Whether the image's format can have snapshots inside the image: 0, or IMG_E_UNSUPPORTED, which
+ * says what there is instead. That this one image cannot be written is found out later.
+ */
+IMG_API int img_snapshot_supported(const img_image *image, img_error *err);
+
+/*
  * Keep the disk as it is now. Of *snapshot, name (up to 255 bytes), date, vm_clock and icount are
  * used; the others are the image's to set. IMG_E_UNSUPPORTED when the format or this image cannot,
  * IMG_E_INVAL when the image's refcounts are too narrow for another snapshot.

@@ -5,6 +5,8 @@
 
 static int no_snapshots(const struct imgi_node *node, img_error *err)
 {
+    if (node->driver->snapshot_advice)
+        return imgi_fail(err, IMG_E_UNSUPPORTED, "%s", node->driver->snapshot_advice);
     return imgi_fail(err, IMG_E_UNSUPPORTED, "the format '%s' has no internal snapshots",
                      node->driver->name);
 }
@@ -14,6 +16,12 @@ static int name_image(const img_image *image, int rc, img_error *err)
     if (rc < 0)
         imgi_error_image(err, image->top->name);
     return rc;
+}
+
+int img_snapshot_supported(const img_image *image, img_error *err)
+{
+    return image->top->driver->snapshot_create ? 0
+                                               : name_image(image, no_snapshots(image->top, err), err);
 }
 
 int img_snapshot_list(img_image *image, img_snapshot **list, size_t *count, img_error *err)

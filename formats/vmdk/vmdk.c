@@ -118,5 +118,6 @@ const struct imgi_driver imgi_driver_vmdk = {
     .pack = vmdk_pack,
     .unpack = vmdk_unpack,
     .flush = vmdk_flush,
+    .snapshot_advice = "VMDK snapshots are delta files: use create -b",
     .check = vmdk_check,
 };

@@ -21,8 +21,14 @@ note "what nothing can be done to"
 cp outside.qcow2 before
 expect_fail 1 "-95 (Operation not supported): an image with an external data file" \
     "$IMG" snapshot -c x outside.qcow2
-"$IMG" create -q -f vmdk disk.vmdk 1M
-expect_fail 1 "VMDK snapshots are delta files" "$IMG" snapshot -c x disk.vmdk
+for subformat in monolithicSparse monolithicFlat twoGbMaxExtentSparse twoGbMaxExtentFlat \
+    streamOptimized; do
+    "$IMG" create -q -f vmdk -o subformat=$subformat disk.vmdk 1M
+    for action in -c -a -d; do
+        expect_fail 1 "VMDK snapshots are delta files: use create -b" "$IMG" snapshot $action x disk.vmdk
+    done
+    [ -z "$("$IMG" snapshot -l disk.vmdk)" ] || fail "$subformat: snapshot -l says something"
+done
 truncate -s 1M disk.raw
 expect_fail 1 "the format 'raw' has no internal snapshots" "$IMG" snapshot -f raw -c x disk.raw
 cmp outside.qcow2 before || fail "a refused snapshot changed the image"
