@@ -36,6 +36,11 @@ const char *vmdk_type_name(enum vmdk_type type)
     return type_names[type];
 }
 
+const char *vmdk_access_name(enum vmdk_access access)
+{
+    return access_names[access];
+}
+
 /* One line on its way through the parser. */
 struct line {
     const char *text; /* the whole descriptor */

@@ -83,6 +83,8 @@ char *vmdk_descriptor_file(const struct vmdk_descriptor *descriptor,
 
 /* "SPARSE" and so on. */
 const char *vmdk_type_name(enum vmdk_type type);
+/* "RW" and so on. */
+const char *vmdk_access_name(enum vmdk_access access);
 
 /* The beginning of a descriptor: its first line, perhaps behind blank and comment lines. */
 bool vmdk_descriptor_looks_like(const uint8_t *head, size_t length);
