@@ -3,5 +3,6 @@
 # One driver a format; registry.c lists them.
 libimgall_la_SOURCES += \
 	formats/luks.c \
+	formats/qcow.c \
 	formats/raw.c \
 	formats/registry.c

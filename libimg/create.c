@@ -156,6 +156,11 @@ static int creatable(const char *format, const struct imgi_driver **driver, img_
     *driver = imgi_driver_find(format);
     if (!*driver)
         return imgi_fail(err, IMG_E_NOENT, "Unknown file format '%s'", format);
+    if ((*driver)->read_only)
+        return imgi_fail(err, IMG_E_UNSUPPORTED,
+                         "Format driver '%s' does not support image creation: its images are "
+                         "only read here",
+                         format);
     if (!(*driver)->create)
         return imgi_fail(err, IMG_E_UNSUPPORTED,
                          "Format driver '%s' does not support image creation", format);

@@ -225,6 +225,8 @@ struct imgi_bitmap_ops {
 
 struct imgi_driver {
     const char *name;
+    bool read_only;  /* images of this format are never written */
+    bool brief_info; /* info says nothing of clusters or of a dirty flag, as qemu-img's */
     size_t state_size;
     const struct imgi_opt *create_options; /* ended by name NULL; NULL: cannot create */
     const struct imgi_opt *open_options;   /* likewise; NULL: none */
@@ -394,6 +396,31 @@ static inline enum imgi_prealloc imgi_file_prealloc(enum img_preallocation mode)
         return IMGI_PREALLOC_FALLOC;
     return mode == IMG_PREALLOC_FULL ? IMGI_PREALLOC_FULL : IMGI_PREALLOC_OFF;
 }
+
+/* ---- tables (tables.c) ---- */
+
+/* Read a table of the main file, which the policy judges; free it, after a failure too. */
+int imgi_node_read_table(struct imgi_node *node, const struct imgi_table *table, uint8_t **bytes,
+                         img_error *err);
+
+/* What a format's tables say of a cluster, and of those behind it. Zeroed but for count. */
+struct imgi_cluster {
+    enum imgi_kind kind;
+    uint64_t host;   /* DATA, PACKED: byte of the main file */
+    uint64_t stored; /* PACKED */
+    uint64_t count;  /* so many clusters from this one on are alike, DATA one behind the other */
+};
+
+/* The cluster at index * size of the disk. */
+typedef int imgi_cluster_fn(struct imgi_node *node, uint64_t index, struct imgi_cluster *found,
+                            img_error *err);
+
+/*
+ * map, for a disk in clusters of `size` bytes whose tables lookup reads: as long a run as there is.
+ * The extent comes with offset and length set to what was asked for.
+ */
+int imgi_map_clusters(struct imgi_node *node, uint64_t size, imgi_cluster_fn *lookup,
+                      struct imgi_extent *extent, img_error *err);
 
 /* ---- encryption (encryption.c) ---- */
 

@@ -133,7 +133,7 @@ static int say_all(struct imgi_info *info, struct imgi_node *node, img_error *er
         rc = driver->snapshots(node, info, err);
     imgi_info_uint(info, "virtual-size", node->size);
     imgi_info_string(info, "filename", node->name);
-    if (node->cluster_size)
+    if (node->cluster_size && !driver->brief_info)
         imgi_info_uint(info, "cluster-size", node->cluster_size);
     if (node->encrypted)
         imgi_info_bool(info, "encrypted", true);
@@ -150,7 +150,8 @@ static int say_all(struct imgi_info *info, struct imgi_node *node, img_error *er
         imgi_info_dict_end(info);
     }
     say_backing(info, node);
-    imgi_info_bool(info, "dirty-flag", node->dirty);
+    if (!driver->brief_info)
+        imgi_info_bool(info, "dirty-flag", node->dirty);
     return rc;
 }
 

@@ -35,6 +35,7 @@ libimgall_la_SOURCES += \
 	libimg/size.c \
 	libimg/snapshot.c \
 	libimg/stored.c \
+	libimg/tables.c \
 	libimg/version.c \
 	libimg/write.c \
 	libimg/zero.c \

@@ -79,6 +79,10 @@ static int open_driver(struct imgi_node *node, img_error *err)
         if (rc < 0)
             return rc;
     }
+    /* A check finds out by itself what it may do. */
+    if (node->writable && driver->read_only && !(node->flags & IMG_OPEN_CHECK))
+        return imgi_fail(err, IMG_E_UNSUPPORTED,
+                         "images of the format %s are only read here, never written", driver->name);
     if (driver->state_size > 0) {
         node->state = calloc(1, driver->state_size);
         if (!node->state)
