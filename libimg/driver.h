@@ -25,6 +25,7 @@
 #include "io/io.h"
 #include "options.h"
 #include "policy.h"
+#include "seen.h"
 #include "util/bytes.h"
 #include "util/checked.h"
 #include "util/xml.h"

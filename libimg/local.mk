@@ -29,6 +29,8 @@ libimgall_la_SOURCES += \
 	libimg/reopen.c \
 	libimg/request.c \
 	libimg/secrets.c \
+	libimg/seen.c \
+	libimg/seen.h \
 	libimg/spec.c \
 	libimg/spec.h \
 	libimg/spec_open.c \

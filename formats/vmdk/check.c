@@ -8,7 +8,6 @@
  */
 #include <stdlib.h>
 
-#include "seen.h"
 #include "vmdk.h"
 #include "walk.h"
 
@@ -22,8 +21,8 @@ struct check {
     uint64_t file_size;
     uint8_t *rgd;             /* the redundant directory, or NULL */
     uint64_t unit;            /* bytes that one bit of `grains` stands for */
-    struct vmdk_seen *grains; /* in units from the first grain on */
-    struct vmdk_seen *tables; /* in sectors */
+    struct imgi_seen *grains; /* in units from the first grain on */
+    struct imgi_seen *tables; /* in sectors */
     uint64_t stored;          /* grains found */
 };
 
@@ -102,7 +101,7 @@ static int check_grain(struct check *check, uint64_t grain, uint32_t sector, str
     } else if (stream && !check_marker(check, grain, host, &stored)) {
         note_fault(faults, FAULT_MARKER, entry, host);
     } else {
-        rc = vmdk_seen_mark(check->grains, (host - first) / check->unit,
+        rc = imgi_seen_mark(check->grains, (host - first) / check->unit,
                             imgi_div_up(stored, check->unit), &twice, err);
         if (rc < 0)
             return rc;
@@ -160,7 +159,7 @@ static int check_place(struct check *check, const char *what, uint64_t index, ui
                    why.message);
         return 0;
     }
-    rc = vmdk_seen_mark(check->tables, sector, vmdk_table_sectors(check->sparse), &twice, err);
+    rc = imgi_seen_mark(check->tables, sector, vmdk_table_sectors(check->sparse), &twice, err);
     if (rc == 0 && twice)
         imgi_found(check->checker, IMGI_FINDING_CORRUPTION,
                    "ERROR %s: %s entry %llu shares its table (0x%llx) with another", check->file,
@@ -242,7 +241,7 @@ static void check_table_in_grain(const struct check *check, uint64_t index)
     uint64_t first = header->overhead * VMDK_SECTOR, end = host + vmdk_table_bytes(check->sparse);
 
     if (host >= first &&
-        vmdk_seen_test(check->grains, (host - first) / check->unit,
+        imgi_seen_test(check->grains, (host - first) / check->unit,
                        imgi_div_up(end - first, check->unit) - (host - first) / check->unit))
         imgi_found(check->checker, IMGI_FINDING_CORRUPTION,
                    "ERROR %s: grain table %llu (0x%llx) lies in a grain", check->file,
@@ -298,8 +297,8 @@ static int check_sparse(struct imgi_node *node, const struct vmdk_extent *extent
         rc = vmdk_directory_read(node, sparse, sparse->header.rgd_offset, &check.rgd, err);
     if (rc < 0)
         goto out;
-    check.grains = vmdk_seen_new(reach / check.unit + 1, node->policy, err);
-    check.tables = vmdk_seen_new(reach / VMDK_SECTOR + 1, node->policy, err);
+    check.grains = imgi_seen_new(reach / check.unit + 1, node->policy, err);
+    check.tables = imgi_seen_new(reach / VMDK_SECTOR + 1, node->policy, err);
     if (!check.grains || !check.tables)
         rc = IMG_E_NOMEM;
     if (rc == 0)
@@ -307,8 +306,8 @@ static int check_sparse(struct imgi_node *node, const struct vmdk_extent *extent
     if (rc == 0 && sparse->has_footer)
         rc = check_stream(&check, err);
 out:
-    vmdk_seen_free(check.grains);
-    vmdk_seen_free(check.tables);
+    imgi_seen_free(check.grains);
+    imgi_seen_free(check.tables);
     free(check.rgd);
     return rc;
 }

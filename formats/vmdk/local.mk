@@ -9,8 +9,6 @@ libimgall_la_SOURCES += \
 	formats/vmdk/header.c \
 	formats/vmdk/info.c \
 	formats/vmdk/open.c \
-	formats/vmdk/seen.c \
-	formats/vmdk/seen.h \
 	formats/vmdk/sparse.c \
 	formats/vmdk/stream.c \
 	formats/vmdk/tables.c \

@@ -1,5 +1,5 @@
 /*
- * The bitmap of vmdk_check. SPDX-License-Identifier: BSD-2-Clause
+ * The bitmap of a check. SPDX-License-Identifier: BSD-2-Clause
  *
  * A page comes into being when the first of its units is marked.
  */
@@ -7,18 +7,20 @@
 
 #include "seen.h"
 
+#include "util/checked.h"
+
 #define PAGE_BYTES 4096u
 #define PAGE_UNITS (8u * PAGE_BYTES)
 
-struct vmdk_seen {
+struct imgi_seen {
     const struct img_policy *policy;
     uint64_t count, bytes; /* bytes: of all pages */
     uint8_t **pages;
 };
 
-struct vmdk_seen *vmdk_seen_new(uint64_t count, const struct img_policy *policy, img_error *err)
+struct imgi_seen *imgi_seen_new(uint64_t count, const struct img_policy *policy, img_error *err)
 {
-    struct vmdk_seen *seen = calloc(1, sizeof(*seen));
+    struct imgi_seen *seen = calloc(1, sizeof(*seen));
 
     if (seen) {
         seen->policy = policy;
@@ -33,7 +35,7 @@ struct vmdk_seen *vmdk_seen_new(uint64_t count, const struct img_policy *policy,
     return seen;
 }
 
-void vmdk_seen_free(struct vmdk_seen *seen)
+void imgi_seen_free(struct imgi_seen *seen)
 {
     if (!seen)
         return;
@@ -43,7 +45,7 @@ void vmdk_seen_free(struct vmdk_seen *seen)
     free(seen);
 }
 
-static int make_page(struct vmdk_seen *seen, uint64_t page, img_error *err)
+static int make_page(struct imgi_seen *seen, uint64_t page, img_error *err)
 {
     int rc;
 
@@ -58,7 +60,7 @@ static int make_page(struct vmdk_seen *seen, uint64_t page, img_error *err)
     return seen->pages[page] ? 0 : imgi_fail_nomem(err, "a bitmap");
 }
 
-int vmdk_seen_mark(struct vmdk_seen *seen, uint64_t first, uint64_t units, bool *twice,
+int imgi_seen_mark(struct imgi_seen *seen, uint64_t first, uint64_t units, bool *twice,
                    img_error *err)
 {
     *twice = false;
@@ -76,7 +78,7 @@ int vmdk_seen_mark(struct vmdk_seen *seen, uint64_t first, uint64_t units, bool 
     return 0;
 }
 
-bool vmdk_seen_test(const struct vmdk_seen *seen, uint64_t first, uint64_t units)
+bool imgi_seen_test(const struct imgi_seen *seen, uint64_t first, uint64_t units)
 {
     for (uint64_t unit = first; unit < first + units && unit < seen->count; unit++) {
         const uint8_t *page = seen->pages[unit / PAGE_UNITS];
