@@ -6,6 +6,7 @@ libimgall_la_SOURCES += \
 	formats/vmdk/descriptor.c \
 	formats/vmdk/descriptor.h \
 	formats/vmdk/disk.h \
+	formats/vmdk/extents.c \
 	formats/vmdk/header.c \
 	formats/vmdk/info.c \
 	formats/vmdk/open.c \

@@ -280,17 +280,31 @@ int vmdk_sparse_map(struct imgi_node *node, const struct vmdk_extent *extent, ui
     return rc;
 }
 
-int vmdk_sparse_reserve(const struct vmdk_extent *extent, struct imgi_alloc *alloc, img_error *err)
+/*
+ * Space for the grains that are written. Where other extents have larger grains these are only a
+ * part of the core's cluster, in which others may have their places already: host is where the
+ * cluster would begin.
+ */
+int vmdk_sparse_reserve(const struct imgi_node *node, const struct vmdk_extent *extent,
+                        struct imgi_alloc *alloc, img_error *err)
 {
     struct vmdk_sparse *sparse = extent->sparse;
-    uint64_t at = alloc->offset - extent->offset;
+    uint64_t end = extent->offset + extent->length, grain = sparse->grain, to, host = 0;
+    int rc;
 
-    alloc->length = IMGI_MIN(alloc->length, extent->length - at);
+    alloc->length = IMGI_MIN(alloc->length, end - alloc->offset);
     alloc->io = sparse->io;
     if (sparse->stream)
-        return vmdk_stream_reserve(sparse, at / sparse->grain, alloc, err);
-    return vmdk_sparse_append(sparse, imgi_align_up(alloc->length, sparse->grain), &alloc->host,
-                              err);
+        return vmdk_stream_reserve(sparse, (alloc->offset - extent->offset) / grain, alloc, err);
+    to = IMGI_MIN(alloc->to, end) - extent->offset;
+    alloc->fill_from = extent->offset + imgi_align_down(alloc->from - extent->offset, grain);
+    alloc->fill_to = extent->offset + imgi_align_up(to, grain);
+    if (end < node->size)
+        alloc->fill_to = IMGI_MIN(alloc->fill_to, end);
+    alloc->cookie[0] = imgi_align_up(alloc->fill_to - alloc->fill_from, grain);
+    rc = vmdk_sparse_append(sparse, alloc->cookie[0], &host, err);
+    alloc->host = host - (alloc->fill_from - alloc->offset);
+    return rc;
 }
 
 /* Let count grains from that one on have entries that begin with value and go up by step. */
@@ -308,32 +322,35 @@ int vmdk_sparse_link(const struct vmdk_extent *extent, const struct imgi_alloc *
                      img_error *err)
 {
     struct vmdk_sparse *sparse = extent->sparse;
-    uint64_t first = (alloc->offset - extent->offset) / sparse->grain;
+    uint64_t host = alloc->host + (alloc->fill_from - alloc->offset);
 
     if (sparse->stream)
         return 0;
-    return set_entries(sparse, first, imgi_div_up(alloc->length, sparse->grain),
-                       (uint32_t)(alloc->host / VMDK_SECTOR), (uint32_t)sparse->header.grain_size,
-                       err);
+    return set_entries(sparse, (alloc->fill_from - extent->offset) / sparse->grain,
+                       alloc->cookie[0] / sparse->grain, (uint32_t)(host / VMDK_SECTOR),
+                       (uint32_t)sparse->header.grain_size, err);
 }
 
 void vmdk_sparse_cancel(struct vmdk_sparse *sparse, const struct imgi_alloc *alloc)
 {
-    uint64_t end = alloc->host + imgi_align_up(alloc->length, sparse->grain);
+    uint64_t host = alloc->host + (alloc->fill_from - alloc->offset);
 
     if (sparse->stream)
         vmdk_stream_cancel(sparse, alloc);
-    else if (end == sparse->next)
-        sparse->next = alloc->host;
+    else if (host + alloc->cookie[0] == sparse->next)
+        sparse->next = host;
 }
 
-/* A run that has no grains must read as zeros. */
-static int zero_absent(struct imgi_node *node, struct vmdk_sparse *sparse, uint64_t at,
+/* A run that has no grains must read as zeros. A part of one cannot be told apart from its rest. */
+static int zero_absent(struct imgi_node *node, const struct vmdk_extent *extent, uint64_t at,
                        uint64_t length, img_error *err)
 {
+    struct vmdk_sparse *sparse = extent->sparse;
+
     if (!node->backing_name)
         return 0;
-    if (sparse->stream || !(sparse->header.flags & VMDK_FLAG_ZERO_GRAINS))
+    if (sparse->stream || !(sparse->header.flags & VMDK_FLAG_ZERO_GRAINS) ||
+        at % sparse->grain != 0 || (length % sparse->grain != 0 && at + length < extent->length))
         return IMG_E_UNSUPPORTED;
     return set_entries(sparse, at / sparse->grain, imgi_div_up(length, sparse->grain),
                        VMDK_ENTRY_ZERO, 0, err);
@@ -342,7 +359,6 @@ static int zero_absent(struct imgi_node *node, struct vmdk_sparse *sparse, uint6
 int vmdk_sparse_zero(struct imgi_node *node, const struct vmdk_extent *extent, uint64_t offset,
                      uint64_t length, bool unmap, img_error *err)
 {
-    struct vmdk_sparse *sparse = extent->sparse;
     int rc = 0;
 
     while (rc == 0 && length > 0) {
@@ -352,7 +368,7 @@ int vmdk_sparse_zero(struct imgi_node *node, const struct vmdk_extent *extent, u
         if (rc < 0)
             return rc;
         if (run.kind == IMGI_ABSENT)
-            rc = zero_absent(node, sparse, offset - extent->offset, run.length, err);
+            rc = zero_absent(node, extent, offset - extent->offset, run.length, err);
         else if (run.kind == IMGI_DATA)
             rc = imgi_io_zero(run.io, run.host, run.length, unmap, err);
         else if (run.kind != IMGI_ZERO)

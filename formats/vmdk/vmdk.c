@@ -17,6 +17,12 @@ static int vmdk_probe(const struct imgi_probe *probe)
     return vmdk_descriptor_looks_like(probe->head, probe->length) ? 100 : 0;
 }
 
+static int fail_no_access(uint64_t offset, img_error *err)
+{
+    return imgi_fail(err, IMG_E_DENIED, "guest bytes at 0x%llx lie in a NOACCESS extent",
+                     (unsigned long long)offset);
+}
+
 static int vmdk_map(struct imgi_node *node, uint64_t offset, uint64_t length,
                     struct imgi_extent *run, img_error *err)
 {
@@ -26,6 +32,8 @@ static int vmdk_map(struct imgi_node *node, uint64_t offset, uint64_t length,
     length = IMGI_MIN(length, extent->offset + extent->length - offset);
     if (extent->sparse)
         return vmdk_sparse_map(node, extent, offset, length, run, err);
+    if (extent->access == VMDK_ACCESS_NOACCESS)
+        return fail_no_access(offset, err);
     run->length = length;
     run->kind = IMGI_ZERO;
     if (extent->io) {
@@ -41,22 +49,22 @@ static int vmdk_map(struct imgi_node *node, uint64_t offset, uint64_t length,
 
 static int vmdk_reserve(struct imgi_node *node, struct imgi_alloc *alloc, img_error *err)
 {
-    const struct vmdk_extent *extent = vmdk_extent_at(vmdk_state(node), alloc->offset);
+    const struct vmdk_extent *extent = vmdk_extent_at(vmdk_state(node), alloc->from);
 
     if (!extent->sparse)
         return imgi_fail(err, IMG_E_UNSUPPORTED, "guest bytes at 0x%llx lie in a ZERO extent",
-                         (unsigned long long)alloc->offset);
-    return vmdk_sparse_reserve(extent, alloc, err);
+                         (unsigned long long)alloc->from);
+    return vmdk_sparse_reserve(node, extent, alloc, err);
 }
 
 static int vmdk_link(struct imgi_node *node, const struct imgi_alloc *alloc, img_error *err)
 {
-    return vmdk_sparse_link(vmdk_extent_at(vmdk_state(node), alloc->offset), alloc, err);
+    return vmdk_sparse_link(vmdk_extent_at(vmdk_state(node), alloc->from), alloc, err);
 }
 
 static void vmdk_cancel(struct imgi_node *node, const struct imgi_alloc *alloc)
 {
-    vmdk_sparse_cancel(vmdk_extent_at(vmdk_state(node), alloc->offset)->sparse, alloc);
+    vmdk_sparse_cancel(vmdk_extent_at(vmdk_state(node), alloc->from)->sparse, alloc);
 }
 
 static int vmdk_zero(struct imgi_node *node, uint64_t offset, uint64_t length, bool unmap,
@@ -68,7 +76,9 @@ static int vmdk_zero(struct imgi_node *node, uint64_t offset, uint64_t length, b
         const struct vmdk_extent *extent = vmdk_extent_at(vmdk_state(node), offset);
         uint64_t at = offset - extent->offset, step = IMGI_MIN(length, extent->length - at);
 
-        if (extent->sparse)
+        if (extent->access == VMDK_ACCESS_NOACCESS)
+            rc = fail_no_access(offset, err);
+        else if (extent->sparse)
             rc = vmdk_sparse_zero(node, extent, offset, step, unmap, err);
         else if (extent->io)
             rc = imgi_io_zero(extent->io, extent->host + at, step, unmap, err);

@@ -31,7 +31,7 @@ struct vmdk_extent {
     enum vmdk_access access;
     enum vmdk_type type;
     char *name;                 /* as the descriptor has it; NULL: the main file itself, or none */
-    struct imgi_io *io;         /* NULL: ZERO, or opened without files */
+    struct imgi_io *io;         /* NULL: ZERO, NOACCESS, or opened without files */
     uint64_t host;              /* FLAT, VMFS: byte of io */
     struct vmdk_sparse *sparse; /* SPARSE */
 };
@@ -67,6 +67,13 @@ static inline struct vmdk_state *vmdk_state(const struct imgi_node *node)
 
 int vmdk_open(struct imgi_node *node, img_error *err);
 void vmdk_close(struct imgi_node *node);
+
+/* ---------------------------------------------------------------- extents.c */
+
+/* Append the extent of a line to the image, whose list has room for it. */
+int vmdk_extent_add(struct imgi_node *node, const struct vmdk_extent_line *line, img_error *err);
+/* Once all extents are there: the node's cluster size and grain. */
+int vmdk_extents_choose_cluster(struct imgi_node *node, img_error *err);
 /* The extent that holds the disk's byte. */
 struct vmdk_extent *vmdk_extent_at(const struct vmdk_state *state, uint64_t offset);
 
@@ -104,7 +111,8 @@ int vmdk_directory_read(struct imgi_node *node, const struct vmdk_sparse *sparse
 void vmdk_sparse_free(struct vmdk_sparse *sparse);
 int vmdk_sparse_map(struct imgi_node *node, const struct vmdk_extent *extent, uint64_t offset,
                     uint64_t length, struct imgi_extent *run, img_error *err);
-int vmdk_sparse_reserve(const struct vmdk_extent *extent, struct imgi_alloc *alloc, img_error *err);
+int vmdk_sparse_reserve(const struct imgi_node *node, const struct vmdk_extent *extent,
+                        struct imgi_alloc *alloc, img_error *err);
 int vmdk_sparse_link(const struct vmdk_extent *extent, const struct imgi_alloc *alloc,
                      img_error *err);
 void vmdk_sparse_cancel(struct vmdk_sparse *sparse, const struct imgi_alloc *alloc);

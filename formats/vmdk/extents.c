@@ -1,0 +1,172 @@
+/*
+ * The extents of an image, as the lines of its descriptor list them.
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * What a line names is opened through imgi_node_open_file only, which asks the policy. Extents are
+ * leaves: the content of a flat one is never looked at, and a sparse one is nothing but a sparse
+ * extent. A range that is NOACCESS has no file: whoever reads or writes there gets an error.
+ */
+#include <stdlib.h>
+
+#include "vmdk.h"
+
+struct vmdk_extent *vmdk_extent_at(const struct vmdk_state *state, uint64_t offset)
+{
+    size_t low = 0, high = state->extent_count;
+
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+
+        if (state->extents[middle].offset <= offset)
+            low = middle;
+        else
+            high = middle;
+    }
+    return &state->extents[low];
+}
+
+/* A flat extent must have all its bytes: what the file lacks are not zeros but lost. */
+static int open_flat(struct vmdk_extent *extent, const struct vmdk_extent_line *line,
+                     img_error *err)
+{
+    uint64_t size;
+    int rc = imgi_io_size(extent->io, &size, err);
+
+    if (rc < 0)
+        return rc;
+    if (line->offset > UINT64_MAX / VMDK_SECTOR ||
+        !imgi_span_ok(line->offset * VMDK_SECTOR, extent->length, size))
+        return imgi_fail(err, IMG_E_CORRUPT,
+                         "the file has %llu bytes, fewer than the %llu sectors from sector %llu on "
+                         "that the descriptor promises",
+                         (unsigned long long)size, (unsigned long long)line->sectors,
+                         (unsigned long long)line->offset);
+    extent->host = line->offset * VMDK_SECTOR;
+    return 0;
+}
+
+static int open_sparse(struct imgi_node *node, struct vmdk_extent *extent, img_error *err)
+{
+    int rc = vmdk_sparse_open(node, extent->io, vmdk_state(node)->descriptor.extent_count,
+                              &extent->sparse, err);
+
+    if (rc == 0 && extent->sparse->size < extent->length)
+        rc =
+            imgi_fail(err, IMG_E_CORRUPT,
+                      "the file's capacity is %llu bytes, fewer than the %llu that the descriptor "
+                      "promises",
+                      (unsigned long long)extent->sparse->size, (unsigned long long)extent->length);
+    return rc;
+}
+
+/* Two extents may share a file only where flat ones take different parts of it. */
+static int check_shared(const struct vmdk_state *state, const struct vmdk_extent *extent,
+                        img_error *err)
+{
+    for (const struct vmdk_extent *other = state->extents; other < extent; other++) {
+        if (other->io != extent->io)
+            continue;
+        if (extent->sparse || other->sparse ||
+            (extent->host < other->host + other->length &&
+             other->host < extent->host + extent->length))
+            return imgi_fail(err, IMG_E_CORRUPT, "extents %zu and %zu are the same file",
+                             (size_t)(other - state->extents) + 1,
+                             (size_t)(extent - state->extents) + 1);
+    }
+    return 0;
+}
+
+static int judge_line(const struct imgi_node *node, const struct vmdk_extent_line *line,
+                      img_error *err)
+{
+    if (line->access == VMDK_ACCESS_RDONLY && node->writable)
+        return imgi_fail(err, IMG_E_RDONLY, "the extent is RDONLY: the image cannot be written");
+    if (line->type > VMDK_TYPE_VMFS)
+        return imgi_fail(err, IMG_E_UNSUPPORTED, "%s extents are not supported yet",
+                         vmdk_type_name(line->type));
+    if (line->type != VMDK_TYPE_FLAT && line->offset != 0)
+        return imgi_fail(err, IMG_E_CORRUPT,
+                         "%s extents begin at sector 0 of their file, not at %llu",
+                         vmdk_type_name(line->type), (unsigned long long)line->offset);
+    return 0;
+}
+
+/* The file of one extent. */
+static int open_file(struct imgi_node *node, struct vmdk_extent *extent,
+                     const struct vmdk_extent_line *line, img_error *err)
+{
+    int rc = imgi_node_open_file(node, "extent", extent->name, true, &extent->io, err);
+
+    if (rc == 0 && extent->io == node->file)
+        rc = imgi_fail(err, IMG_E_CORRUPT, "the extent %s is the descriptor itself", extent->name);
+    if (rc == 0 && extent->type == VMDK_TYPE_SPARSE)
+        rc = open_sparse(node, extent, err);
+    else if (rc == 0)
+        rc = open_flat(extent, line, err);
+    if (rc == 0)
+        rc = check_shared(vmdk_state(node), extent, err);
+    if (rc < 0 && extent->io)
+        imgi_error_image(err, extent->io->name);
+    return rc;
+}
+
+int vmdk_extent_add(struct imgi_node *node, const struct vmdk_extent_line *line, img_error *err)
+{
+    struct vmdk_state *state = vmdk_state(node);
+    struct vmdk_extent *extent = &state->extents[state->extent_count++];
+    int rc = judge_line(node, line, err);
+
+    extent->access = line->access;
+    extent->type = line->type;
+    extent->offset = node->size;
+    if (rc == 0 && (!imgi_mul(line->sectors, VMDK_SECTOR, &extent->length) ||
+                    !imgi_add(node->size, extent->length, &node->size) || node->size > INT64_MAX))
+        rc = imgi_fail(err, IMG_E_CORRUPT, "the extents' sizes add up to more than 2^63 bytes");
+    if (rc == 0 && line->type != VMDK_TYPE_ZERO && line->access != VMDK_ACCESS_NOACCESS) {
+        extent->name = vmdk_descriptor_file(&state->descriptor, line);
+        if (!extent->name)
+            rc = imgi_fail_nomem(err, "an extent's name");
+        else if (!(node->flags & IMG_OPEN_NO_FILES))
+            rc = open_file(node, extent, line, err);
+    }
+    if (rc < 0)
+        imgi_error_place(err, "descriptor line %u", line->line);
+    return rc;
+}
+
+/*
+ * The core writes whole clusters that begin at multiples of the cluster size: that of the largest
+ * grains, of which smaller ones are parts (see vmdk_sparse_reserve). A grain that does not begin
+ * at a multiple of its size would lie in two clusters, and what unpacks wants clusters that are
+ * grains.
+ */
+int vmdk_extents_choose_cluster(struct imgi_node *node, img_error *err)
+{
+    const struct vmdk_state *state = vmdk_state(node);
+    uint64_t largest = 0, smallest = UINT64_MAX;
+    bool aligned = true, packed = false, end_aligned = true;
+
+    for (size_t i = 0; i < state->extent_count; i++) {
+        const struct vmdk_extent *extent = &state->extents[i];
+
+        if (!extent->sparse)
+            continue;
+        largest = IMGI_MAX(largest, extent->sparse->grain);
+        smallest = IMGI_MIN(smallest, extent->sparse->grain);
+        aligned = aligned && extent->offset % extent->sparse->grain == 0;
+        packed = packed || vmdk_is_stream(&extent->sparse->header);
+        node->dirty = node->dirty || extent->sparse->header.unclean_shutdown;
+    }
+    if (largest == 0)
+        return 0;
+    for (size_t i = 0; i + 1 < state->extent_count; i++)
+        end_aligned = end_aligned && state->extents[i].length % largest == 0;
+    if ((!aligned && node->writable) || (packed && (smallest != largest || !end_aligned)))
+        return imgi_fail(
+            err, IMG_E_UNSUPPORTED,
+            "extents whose grains begin between multiples of their size can only be read, and "
+            "compressed ones only if all grains are alike and all extents whole grains");
+    node->cluster_size = (uint32_t)largest;
+    node->grain = smallest < largest ? (uint32_t)smallest : 0;
+    return 0;
+}
