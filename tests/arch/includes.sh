@@ -26,7 +26,8 @@ room() {
     libimg/util/*) echo util ;;
     libimg/codec/* | libimg/crypto/*) echo codec ;;
     libimg/io/*) echo io ;;
-    libimg/driver.h | libimg/cache.h | libimg/options.h | libimg/policy.h) echo driver ;;
+    libimg/driver.h | libimg/cache.h | libimg/options.h | libimg/policy.h | \
+        libimg/seen.h) echo driver ;;
     libimg/*) echo core ;;
     formats/*/*) echo "format ${1%/*}" ;;
     formats/*) echo "format ${1%.*}" ;;
