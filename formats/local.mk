@@ -4,5 +4,6 @@
 libimgall_la_SOURCES += \
 	formats/luks.c \
 	formats/qcow.c \
+	formats/qed.c \
 	formats/raw.c \
 	formats/registry.c

@@ -23,6 +23,7 @@ interop_tests += tests/interop/matrix-vmdk-flat.sh
 interop_tests += tests/interop/matrix-vmdk-stream.sh
 interop_tests += tests/interop/matrix-raw.sh
 interop_tests += tests/interop/matrix-qcow.sh
+interop_tests += tests/interop/matrix-qed.sh
 interop_tests += tests/interop/data-file.sh
 interop_tests += tests/interop/extended-l2.sh
 interop_tests += tests/interop/zero-discard.sh

@@ -49,3 +49,6 @@ stacked() {
 
 written qcow ""
 stacked qcow ""
+written qed ""
+written qed cluster_size=4k,table_size=2
+stacked qed cluster_size=8k
