@@ -3,6 +3,7 @@
 # One driver a format; registry.c lists them.
 libimgall_la_SOURCES += \
 	formats/luks.c \
+	formats/parallels.c \
 	formats/qcow.c \
 	formats/qed.c \
 	formats/raw.c \

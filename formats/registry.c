@@ -4,6 +4,7 @@
 #include "driver.h"
 
 extern const struct imgi_driver imgi_driver_luks;
+extern const struct imgi_driver imgi_driver_parallels;
 extern const struct imgi_driver imgi_driver_qcow;
 extern const struct imgi_driver imgi_driver_qcow2;
 extern const struct imgi_driver imgi_driver_qed;
@@ -11,11 +12,6 @@ extern const struct imgi_driver imgi_driver_raw;
 extern const struct imgi_driver imgi_driver_vmdk;
 
 const struct imgi_driver *const imgi_drivers[] = {
-    &imgi_driver_luks,
-    &imgi_driver_qcow,
-    &imgi_driver_qcow2,
-    &imgi_driver_qed,
-    &imgi_driver_raw,
-    &imgi_driver_vmdk,
-    NULL,
+    &imgi_driver_luks, &imgi_driver_parallels, &imgi_driver_qcow, &imgi_driver_qcow2,
+    &imgi_driver_qed,  &imgi_driver_raw,       &imgi_driver_vmdk, NULL,
 };

@@ -54,3 +54,5 @@ stacked qcow ""
 written qed ""
 written qed cluster_size=4k,table_size=2
 stacked qed cluster_size=8k
+written parallels ""
+written parallels cluster_size=64k
