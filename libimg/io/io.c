@@ -197,6 +197,12 @@ int imgi_io_share(struct imgi_io *io, uint64_t offset, struct imgi_io *source,
     return done(io, result, err);
 }
 
+void imgi_io_pass(struct imgi_io *io, uint64_t offset)
+{
+    if (io->ops->pass)
+        io->ops->pass(io, offset);
+}
+
 uint64_t imgi_io_usage(struct imgi_io *io)
 {
     return io->ops->usage ? io->ops->usage(io) : 0;

@@ -40,6 +40,7 @@ enum imgi_prealloc {
 /* What a backend implements. A NULL function means "cannot": the wrapper reports or falls back. */
 struct imgi_io_ops {
     const char *name;
+    bool once; /* a pipe: see imgi_io_is_pipe */
     int (*read)(struct imgi_io *io, void *buffer, size_t length, uint64_t offset, img_error *err);
     int (*write)(struct imgi_io *io, const struct iovec *iov, int count, uint64_t offset,
                  img_error *err);
@@ -54,6 +55,7 @@ struct imgi_io_ops {
                  uint64_t source_offset, uint64_t length, img_error *err);
     int (*lock)(struct imgi_io *io, unsigned use, unsigned deny, img_error *err);
     int (*publish)(struct imgi_io *io, img_error *err);
+    void (*pass)(struct imgi_io *io, uint64_t offset);
     uint64_t (*usage)(struct imgi_io *io);
     bool (*identity)(struct imgi_io *io, uint64_t id[2]);
     bool (*is_device)(struct imgi_io *io);
@@ -83,6 +85,15 @@ int imgi_file_open(struct imgi_io **io, const char *name, unsigned flags, img_er
  * its lock is held until the new file is closed. A block device is opened as it is.
  */
 int imgi_file_create(struct imgi_io **io, const char *name, unsigned flags, img_error *err);
+
+/*
+ * Open a pipe: standard input (or output, to write) for "-", or a FIFO, which waits for its other
+ * side. What is read can be asked for again until imgi_io_pass; until its end has been seen, its
+ * size is INT64_MAX. What is written must ascend; zeros fill what is left out.
+ */
+int imgi_pipe_open(struct imgi_io **io, const char *name, unsigned flags, img_error *err);
+/* Whether the name means one. */
+bool imgi_pipe_named(const char *name);
 
 /* Memory: a growing buffer, for tests. The content starts empty. */
 int imgi_mem_new(struct imgi_io **io, img_error *err);
@@ -166,6 +177,10 @@ int imgi_io_extent(struct imgi_io *io, uint64_t offset, uint64_t length,
  */
 int imgi_io_share(struct imgi_io *io, uint64_t offset, struct imgi_io *source,
                   uint64_t source_offset, uint64_t length, img_error *err);
+/* A pipe: its bytes go by once, from front to back. */
+bool imgi_io_is_pipe(const struct imgi_io *io);
+/* Of a pipe that is read: bytes before offset will not be asked for again. Others do not care. */
+void imgi_io_pass(struct imgi_io *io, uint64_t offset);
 /* Bytes of disk that the file takes up. */
 uint64_t imgi_io_usage(struct imgi_io *io);
 /* Device and inode, to tell whether two names are one file; false where there is no such thing. */

@@ -11,5 +11,9 @@ libimgall_la_SOURCES += \
 	libimg/io/lock.c \
 	libimg/io/log.c \
 	libimg/io/mem.c \
+	libimg/io/pipe.c \
+	libimg/io/pipe.h \
+	libimg/io/pipe_sink.c \
+	libimg/io/pipe_source.c \
 	libimg/io/sparse.c \
 	libimg/io/stage.c

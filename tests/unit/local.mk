@@ -20,6 +20,7 @@ unit_tests += tests/unit/test_io_file
 unit_tests += tests/unit/test_io_lock
 unit_tests += tests/unit/test_io_log
 unit_tests += tests/unit/test_io_mem
+unit_tests += tests/unit/test_io_pipe
 unit_tests += tests/unit/test_io_sparse
 unit_tests += tests/unit/test_io_stage
 unit_tests += tests/unit/test_iszero
