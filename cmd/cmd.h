@@ -260,11 +260,13 @@ bool object_take(struct cli *cli, char *text);
 
 /* --------------------------------------------------------------- progress */
 
-enum progress_how { PROGRESS_OFF, PROGRESS_PLAIN, PROGRESS_BAR, PROGRESS_JSON };
+enum progress_how { PROGRESS_OFF, PROGRESS_AUTO, PROGRESS_PLAIN, PROGRESS_BAR, PROGRESS_JSON };
 
 /* Zeroed, nothing is shown until SIGUSR1 asks. */
 struct progress {
     enum progress_how how;
+    bool aside;                /* standard output is taken: stderr */
+    FILE *out;                 /* where the plain form and the bar go; set by progress_attach */
     uint64_t done, total;      /* as last heard */
     double shown;              /* percent, plain */
     uint64_t started, written; /* nanoseconds of the monotonic clock */
@@ -284,6 +286,8 @@ void progress_end(struct progress *progress);
 
 /* From now on SIGINT, SIGTERM and SIGHUP ask for an orderly end; a second one kills. */
 void signals_catch(void);
+/* A pipe whose reader has gone is an error of the write, and no end of the program. */
+void signals_ignore_pipe(void);
 /* The signal that asked for the end, or 0. */
 int signals_stop(void);
 /* Has SIGUSR1 come since the last time this was asked? */

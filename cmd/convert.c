@@ -207,11 +207,13 @@ static bool parse(struct cli *cli, struct convert_args *args, int argc, char **a
 static int run(struct cli *cli, int argc, char **argv)
 {
     struct convert_args args = {
-        .target = {.cache = IMG_CACHE_UNSAFE, .flags = IMG_OPEN_WRITE},
+        .source = {.flags = IMG_OPEN_PIPE},
+        .target = {.cache = IMG_CACHE_UNSAFE, .flags = IMG_OPEN_WRITE | IMG_OPEN_PIPE},
     };
 
     if (parse(cli, &args, argc, argv)) {
         signals_catch();
+        signals_ignore_pipe();
         convert_images(cli, &args);
     }
     img_options_free(args.options.set);
@@ -222,16 +224,23 @@ const struct cmd cmd_convert = {
     .name = "convert",
     .summary = "copy a disk into an image of another format",
     .usage = "[OPTION]... FILE... TARGET",
-    .about = "Copy the disk that FILE holds into a new image, TARGET; several FILEs become one "
-             "disk, one\n"
-             "behind the other. TARGET appears under its name when it is complete: until then, and "
-             "when\n"
-             "anything goes wrong, what had that name before is untouched.\n",
-    .examples = "convert -p -O qcow2 disk.vmdk disk.qcow2\n"
-                "convert -c -O qcow2 -o compression_type=zstd disk.raw disk.qcow2\n"
-                "convert -O vmdk -o subformat=streamOptimized disk.qcow2 disk.vmdk\n"
-                "convert -n -O raw disk.qcow2 /dev/sdX\n"
-                "convert -O qcow2 -o help\n",
+    .about =
+        "Copy the disk that FILE holds into a new image, TARGET; several FILEs become one "
+        "disk, one\n"
+        "behind the other. TARGET appears under its name when it is complete: until then, and "
+        "when\n"
+        "anything goes wrong, what had that name before is untouched. FILE - is standard input, "
+        "TARGET -\n"
+        "standard output, for formats that are read and written from front to back: "
+        "streamOptimized\n"
+        "VMDK, and raw.\n",
+    .examples =
+        "convert -p -O qcow2 disk.vmdk disk.qcow2\n"
+        "convert -c -O qcow2 -o compression_type=zstd disk.raw disk.qcow2\n"
+        "convert -O vmdk -o subformat=streamOptimized disk.qcow2 disk.vmdk\n"
+        "convert -O vmdk -o subformat=streamOptimized disk.qcow2 - | ssh host 'cat >disk.vmdk'\n"
+        "convert -n -O raw disk.qcow2 /dev/sdX\n"
+        "convert -O qcow2 -o help\n",
     .options = options,
     .run = run,
 };

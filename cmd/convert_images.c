@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "convert.h"
 
@@ -20,14 +21,25 @@ struct conversion {
     uint64_t total; /* bytes of all sources */
 };
 
+/* Whether the image itself goes to standard output, by whatever name. */
+static bool takes_stdout(const char *target)
+{
+    struct stat a, b;
+
+    if (strcmp(target, "-") == 0)
+        return true;
+    return stat(target, &a) == 0 && S_ISFIFO(a.st_mode) && fstat(STDOUT_FILENO, &b) == 0 &&
+           a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
 /* Writing into what is being read would destroy it; where locks work, they say so less clearly. */
 static bool check_distinct(const struct conversion *conversion, const char *source)
 {
     const char *target = conversion->args->filename;
     struct stat a, b;
 
-    if (stat(source, &a) == 0 && stat(target, &b) == 0 && a.st_dev == b.st_dev &&
-        a.st_ino == b.st_ino)
+    if (strcmp(source, "-") != 0 && stat(source, &a) == 0 && stat(target, &b) == 0 &&
+        a.st_dev == b.st_dev && a.st_ino == b.st_ino)
         return cli_fail(conversion->cli,
                         "%s: cannot be converted onto itself: the target is a source", target);
     return true;
@@ -155,6 +167,7 @@ static bool copy(struct conversion *conversion, img_job *job)
     int rc;
 
     set_up_job(args, job);
+    args->progress.aside = takes_stdout(args->filename);
     progress_attach(cli, &args->progress, job);
     rc = img_convert(job, conversion->sources, args->source_count, conversion->target, &err);
     progress_finish(&args->progress, rc == 0);
@@ -184,7 +197,7 @@ static bool publish(struct conversion *conversion)
 
 static void report_json(const struct conversion *conversion, const img_job *job)
 {
-    struct emit emit = {.out = stdout};
+    struct emit emit = {.out = takes_stdout(conversion->args->filename) ? stderr : stdout};
 
     emit_begin(&emit, NULL, '{');
     emit_uint(&emit, "virtual-size", conversion->total);

@@ -3,8 +3,8 @@
  *
  * Three forms: plain, exactly what qemu-img prints (for programs that read it); a bar for a
  * terminal; JSON, one object a line on stderr. The plain form and the bar go to stdout as
- * qemu-img's do. progress_step runs on the job's threads, one call at a time; everything else
- * before or after the job, so struct progress needs no lock.
+ * qemu-img's do, unless an image goes there. progress_step runs on the job's threads, one call at a
+ * time; everything else before or after the job, so struct progress needs no lock.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -31,7 +31,7 @@ static uint64_t now(void)
 bool progress_parse(struct cli *cli, struct progress *progress, const char *how)
 {
     if (!how || strcmp(how, "auto") == 0)
-        progress->how = isatty(STDOUT_FILENO) ? PROGRESS_BAR : PROGRESS_PLAIN;
+        progress->how = PROGRESS_AUTO;
     else if (strcmp(how, "plain") == 0)
         progress->how = PROGRESS_PLAIN;
     else if (strcmp(how, "bar") == 0)
@@ -59,8 +59,8 @@ static uint64_t rate(const struct progress *progress, uint64_t time)
 
 static void write_plain(struct progress *progress, double value)
 {
-    printf("    (%3.2f/100%%)\r", value);
-    fflush(stdout);
+    fprintf(progress->out, "    (%3.2f/100%%)\r", value);
+    fflush(progress->out);
     progress->shown = value;
 }
 
@@ -72,11 +72,11 @@ static void write_json(const struct progress *progress, const char *phase, uint6
             progress->done, progress->total, rate(progress, time));
 }
 
-static unsigned terminal_width(void)
+static unsigned terminal_width(FILE *out)
 {
     struct winsize size;
 
-    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+    if (ioctl(fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
         return size.ws_col;
     return 80;
 }
@@ -103,7 +103,7 @@ static void write_bar(struct progress *progress, uint64_t time)
 {
     static const char equals[] = "========================================";
     char done[SIZE_TEXT], total[SIZE_TEXT], speed[SIZE_TEXT], left[40], tail[160], line[256];
-    unsigned width = terminal_width(), room, filled;
+    unsigned width = terminal_width(progress->out), room, filled;
     int length;
 
     time_left(left, sizeof(left), progress, time);
@@ -119,17 +119,17 @@ static void write_bar(struct progress *progress, uint64_t time)
         return;
     if ((unsigned)length >= width) /* a line that wraps could not be written over */
         line[width - 1] = '\0';
-    printf("\r%-*s", (int)progress->width, line);
-    fflush(stdout);
+    fprintf(progress->out, "\r%-*s", (int)progress->width, line);
+    fflush(progress->out);
     progress->width = (unsigned)strlen(line);
 }
 
 static void wipe_bar(struct progress *progress)
 {
     if (progress->width)
-        printf("\r%*s\r", (int)progress->width, "");
+        fprintf(progress->out, "\r%*s\r", (int)progress->width, "");
     progress->width = 0;
-    fflush(stdout);
+    fflush(progress->out);
 }
 
 /* --------------------------------------------------------------- the job */
@@ -152,6 +152,7 @@ static void show(struct progress *progress, const char *phase, uint64_t time)
     case PROGRESS_JSON:
         write_json(progress, phase, time);
         break;
+    case PROGRESS_AUTO:
     case PROGRESS_OFF:
         break;
     }
@@ -176,6 +177,9 @@ static int progress_step(void *opaque, const img_progress *step)
 
 void progress_attach(struct cli *cli, struct progress *progress, img_job *job)
 {
+    progress->out = progress->aside ? stderr : stdout;
+    if (progress->how == PROGRESS_AUTO)
+        progress->how = isatty(fileno(progress->out)) ? PROGRESS_BAR : PROGRESS_PLAIN;
     if (cli->quiet)
         progress->how = PROGRESS_OFF;
     progress->started = now();
@@ -191,15 +195,15 @@ void progress_finish(struct progress *progress, bool ok)
     if (progress->how == PROGRESS_BAR && ok) {
         progress->done = progress->total;
         write_bar(progress, now());
-        putchar('\n');
+        putc('\n', progress->out);
     } else if (progress->how == PROGRESS_BAR) {
         wipe_bar(progress);
     }
-    fflush(stdout);
+    fflush(progress->out);
 }
 
 void progress_end(struct progress *progress)
 {
     if (progress->how == PROGRESS_PLAIN)
-        putchar('\n');
+        putc('\n', progress->out);
 }

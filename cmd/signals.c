@@ -38,6 +38,13 @@ void signals_catch(void)
     sigaction(SIGUSR1, &report, NULL);
 }
 
+void signals_ignore_pipe(void)
+{
+    const struct sigaction ignore = {.sa_handler = SIG_IGN};
+
+    sigaction(SIGPIPE, &ignore, NULL);
+}
+
 int signals_stop(void)
 {
     return stop_signal;

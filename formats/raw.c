@@ -61,6 +61,7 @@ static int raw_create(struct imgi_create *create, img_error *err)
 struct raw {
     uint64_t offset;
     bool fixed; /* the window has an end */
+    bool whole; /* what the file lacks at its end is lost, and no zeros */
 };
 
 static const struct imgi_opt open_options[] = {
@@ -94,10 +95,16 @@ static int raw_open(struct imgi_node *node, img_error *err)
 
     if (rc < 0)
         return rc;
-    if (file_size > INT64_MAX - SECTOR)
-        return imgi_fail(err, IMG_E_LIMIT, "a file of %llu bytes", (unsigned long long)file_size);
     raw->offset = imgi_options_number(node->options, open_options, "offset");
     raw->fixed = imgi_options_string(node->options, open_options, "size") != NULL;
+    raw->whole = imgi_io_is_pipe(node->file) && !node->writable;
+    if (raw->whole && !raw->fixed)
+        return imgi_fail(err, IMG_E_UNSUPPORTED,
+                         "the size of a raw disk in a pipe is not known before its end: say it "
+                         "(--image-opts driver=raw,size=SIZE,file.filename=%s)",
+                         node->name);
+    if (file_size > INT64_MAX - SECTOR && !raw->whole)
+        return imgi_fail(err, IMG_E_LIMIT, "a file of %llu bytes", (unsigned long long)file_size);
     rc = check_window(raw, size, file_size, err);
     node->size = raw->fixed ? size : imgi_align_up(file_size - raw->offset, SECTOR);
     node->reads_zero = true;
@@ -113,9 +120,18 @@ static int raw_map(struct imgi_node *node, uint64_t offset, uint64_t length,
     extent->offset = offset;
     extent->length = length;
     extent->kind = IMGI_DATA;
-    extent->flags = IMGI_EXTENT_INPLACE | IMGI_EXTENT_HOLES;
+    extent->flags = raw->whole ? 0 : IMGI_EXTENT_INPLACE | IMGI_EXTENT_HOLES;
     extent->io = node->file;
     extent->host = raw->offset + offset;
+    return 0;
+}
+
+static int raw_pass(struct imgi_node *node, uint64_t offset, img_error *err)
+{
+    const struct raw *raw = node->state;
+
+    (void)err;
+    imgi_io_pass(node->file, raw->offset + offset);
     return 0;
 }
 
@@ -164,6 +180,7 @@ static int raw_measure(const struct imgi_measure *measure, img_measure_result *r
 
 const struct imgi_driver imgi_driver_raw = {
     .name = "raw",
+    .pipes = true,
     .state_size = sizeof(struct raw),
     .create_options = create_options,
     .open_options = open_options,
@@ -171,6 +188,7 @@ const struct imgi_driver imgi_driver_raw = {
     .create = raw_create,
     .open = raw_open,
     .map = raw_map,
+    .pass = raw_pass,
     .zero = raw_zero,
     .discard = raw_discard,
     .resize = raw_resize,

@@ -167,6 +167,19 @@ static int creatable(const char *format, const struct imgi_driver **driver, img_
     return 0;
 }
 
+/* The new file: a pipe, where the name means one and that is allowed. */
+static int create_file(struct imgi_io **io, const char *name, const struct imgi_driver *driver,
+                       const struct imgi_open *how, img_error *err)
+{
+    unsigned flags = imgi_cache_io_flags(how->cache) | IMGI_IO_WRITE;
+    int rc;
+
+    if (!(how->flags & IMG_OPEN_PIPE) || !imgi_pipe_named(name))
+        return imgi_file_create(io, name, flags, err);
+    rc = imgi_driver_check_pipe(driver, err);
+    return rc < 0 ? rc : imgi_pipe_open(io, name, flags, err);
+}
+
 /* The image around the new file io (NULL: make it), which it takes over. */
 static int create_image(img_image *image, struct imgi_io *io, struct creation *creation,
                         const struct imgi_driver *driver, const struct imgi_open *how,
@@ -176,7 +189,7 @@ static int create_image(img_image *image, struct imgi_io *io, struct creation *c
     int rc = 0;
 
     if (!io)
-        rc = imgi_file_create(&io, name, imgi_cache_io_flags(how->cache) | IMGI_IO_WRITE, err);
+        rc = create_file(&io, name, driver, how, err);
     if (rc == 0)
         rc = create_on(&image->top, io, driver, creation, how, err);
     if (rc < 0)

@@ -228,6 +228,7 @@ struct imgi_driver {
     const char *name;
     bool read_only;  /* images of this format are never written */
     bool brief_info; /* info says nothing of clusters or of a dirty flag, as qemu-img's */
+    bool pipes;      /* create and open can do with a file whose bytes go by once */
     size_t state_size;
     const struct imgi_opt *create_options; /* ended by name NULL; NULL: cannot create */
     const struct imgi_opt *open_options;   /* likewise; NULL: none */
@@ -287,6 +288,14 @@ struct imgi_driver {
                   const struct imgi_extent *extent, const void *in, size_t in_length, void *out,
                   size_t out_length, img_error *err);
 
+    /*
+     * Of an image that is read from a pipe (imgi_io_is_pipe of node->file): guest bytes before
+     * offset were read and will not be asked for again; give up what was kept for them. At the
+     * disk's end: nothing more will be asked for, and it is time to see whether the rest of the
+     * file is as it should be.
+     */
+    int (*pass)(struct imgi_node *node, uint64_t offset, img_error *err);
+
     /* whole image */
     /* Write out the metadata, in the right order, ending with the files' own flush. */
     int (*flush)(struct imgi_node *node, img_error *err);
@@ -317,8 +326,8 @@ struct imgi_driver {
     /*
      * Snapshots inside the image. They change the disk's shape: nobody else uses the node. The one
      * meant has that id and that name, NULL being any; the first one of several; IMG_E_NOENT. NULL
-     * functions: the format has none, and snapshot_advice tells what its users do instead (NULL: not
-     * known).
+     * functions: the format has none, and snapshot_advice tells what its users do instead (NULL:
+     * not known).
      */
     const char *snapshot_advice;
     int (*snapshot_list)(struct imgi_node *node, img_snapshot **list, size_t *count,

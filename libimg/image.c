@@ -97,7 +97,7 @@ static int open_chain(img_image *image, const char *path, const struct imgi_open
 
     if ((how->flags & IMG_OPEN_SHARE) && (how->flags & IMG_OPEN_WRITE))
         return imgi_fail(err, IMG_E_INVAL, "force-share=on can only be used with read-only images");
-    rc = imgi_node_open_name(&image->top, path, how, err);
+    rc = imgi_node_open_typed(&image->top, path, how, err);
     return rc == 0 ? imgi_chain_open(image->top, how, err) : rc;
 }
 

@@ -79,6 +79,13 @@ int imgi_node_open(struct imgi_node **node, struct imgi_files *files, const stru
 /* As imgi_node_open, on the file of that name. */
 int imgi_node_open_name(struct imgi_node **node, const char *name, const struct imgi_open *how,
                         img_error *err);
+/* The same for the name of an image that the user typed, which may mean a pipe (IMG_OPEN_PIPE). */
+int imgi_node_open_typed(struct imgi_node **node, const char *name, const struct imgi_open *how,
+                         img_error *err);
+/* IMG_E_UNSUPPORTED when that format cannot do with a pipe. */
+int imgi_driver_check_pipe(const struct imgi_driver *driver, img_error *err);
+/* Tell a driver that reads a pipe that guest bytes before offset were read. */
+int imgi_node_pass(struct imgi_node *node, uint64_t offset, img_error *err);
 /* Close a node and all below it. NULL is allowed. */
 void imgi_node_close(struct imgi_node *node);
 /* Called before each change: tells the driver of the first. */

@@ -204,7 +204,8 @@ enum img_open_flags {
     IMG_OPEN_TYPED = 1u << 6,      /* a user typed the name, see img_open */
     IMG_OPEN_OPTIONS = 1u << 7,    /* the name is a list of options, see img_open */
     IMG_OPEN_NO_KEY = 1u << 8,     /* ask for no passphrase: what is encrypted cannot be read */
-    IMG_OPEN_NO_DATA = 1u << 9     /* for img_info: leave files closed that hold nothing but data */
+    IMG_OPEN_NO_DATA = 1u << 9,    /* for img_info: leave files closed that hold nothing but data */
+    IMG_OPEN_PIPE = 1u << 10       /* the name may mean a pipe, see img_open */
 };
 
 /* How writes reach the disk, and reads come from it (qemu-img's -t and -T). */
@@ -244,6 +245,12 @@ typedef struct img_open_params {
  * file.aio, backing and backing.*, read-only, force-share, cache.direct, cache.no-flush, discard,
  * detect-zeroes, and those of the format. They override format, flags and cache. Such names must
  * come from somebody who may open any file: never from an image.
+ *
+ * With IMG_OPEN_PIPE "-" is standard input, and the name may be a FIFO's. What comes from a pipe is
+ * read once, from front to back, so such an image is good for one img_convert, img_check or
+ * img_info and nothing else. Only some formats can be read like that: raw when its size is said,
+ * and streamOptimized VMDK. The same flag lets img_create write to standard output or a FIFO, for
+ * one img_convert. Broken pipes raise SIGPIPE, which is the caller's to ignore.
  */
 IMG_API int img_open(img_image **image, const char *name, const img_open_params *params,
                      img_error *err);

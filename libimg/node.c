@@ -108,6 +108,8 @@ int imgi_node_open(struct imgi_node **out, struct imgi_files *files, const struc
     if (!node)
         return IMG_E_NOMEM;
     rc = choose_driver(node, how->format, err);
+    if (rc == 0 && imgi_io_is_pipe(node->file))
+        rc = imgi_driver_check_pipe(node->driver, err);
     if (rc == 0)
         rc = open_driver(node, err);
     if (rc < 0) {
@@ -141,6 +143,63 @@ int imgi_node_open_name(struct imgi_node **node, const char *name, const struct 
         return rc;
     }
     return imgi_node_open(node, files, how, err);
+}
+
+int imgi_driver_check_pipe(const struct imgi_driver *driver, img_error *err)
+{
+    if (driver->pipes)
+        return 0;
+    return imgi_fail(err, IMG_E_UNSUPPORTED,
+                     "%s images cannot be read from a pipe, or written to one", driver->name);
+}
+
+static int open_pipe(struct imgi_node **node, const char *name, const struct imgi_open *how,
+                     img_error *err)
+{
+    struct imgi_files *files;
+    struct imgi_io *io;
+    int rc;
+
+    if (how->flags & IMG_OPEN_WRITE)
+        return imgi_fail(err, IMG_E_UNSUPPORTED, "a pipe holds no image that could be changed");
+    files = imgi_files_new(imgi_cache_io_flags(how->cache), err);
+    if (!files)
+        return IMG_E_NOMEM;
+    rc = imgi_pipe_open(&io, name, 0, err);
+    if (rc == 0)
+        rc = imgi_files_add(files, io, name, err);
+    if (rc < 0) {
+        imgi_files_free(files);
+        return rc;
+    }
+    return imgi_node_open(node, files, how, err);
+}
+
+int imgi_node_open_typed(struct imgi_node **node, const char *name, const struct imgi_open *how,
+                         img_error *err)
+{
+    int rc;
+
+    if (!(how->flags & IMG_OPEN_PIPE) || !imgi_pipe_named(name))
+        return imgi_node_open_name(node, name, how, err);
+    rc = open_pipe(node, name, how, err);
+    if (rc < 0)
+        imgi_error_image(err, name);
+    return rc;
+}
+
+int imgi_node_pass(struct imgi_node *node, uint64_t offset, img_error *err)
+{
+    int rc;
+
+    if (!imgi_io_is_pipe(node->file) || !node->driver->pass)
+        return 0;
+    pthread_mutex_lock(&node->lock);
+    rc = node->driver->pass(node, offset, err);
+    pthread_mutex_unlock(&node->lock);
+    if (rc < 0)
+        imgi_error_image(err, node->name);
+    return rc;
 }
 
 void imgi_node_close(struct imgi_node *node)

@@ -344,7 +344,7 @@ static int open_node(struct imgi_node **out, struct layer *layer, const struct i
         return rc;
     how->options = layer->format;
     how->format = layer->driver ? layer->driver : above->format;
-    rc = imgi_node_open_name(out, target.filename, how, err);
+    rc = imgi_node_open_typed(out, target.filename, how, err);
     if (rc < 0)
         return rc;
     rc = check_device(*out, target.driver, err);
@@ -410,7 +410,7 @@ static int open_backing(struct imgi_node *node, const struct layer *layer,
                              layer->backing_node, layer->backing_node);
         return name_backing(node, NULL, err);
     }
-    below.flags &= ~(unsigned)(IMG_OPEN_WRITE | IMG_OPEN_CHECK);
+    below.flags &= ~(unsigned)(IMG_OPEN_WRITE | IMG_OPEN_CHECK | IMG_OPEN_PIPE);
     below.options = NULL;
     below.cache = how->backing_cache;
     below.format = node->backing_format; /* unless the user names another */

@@ -18,6 +18,8 @@
 #define DESCRIPTOR_SECTORS 20u
 /* QEMU's parts: 2 GiB. */
 #define PART_BYTES (2ull << 30)
+/* What a stream in a pipe says that its file is called. */
+#define NAMELESS "disk.vmdk"
 #define TOOLS_VERSION_UNMANAGED "2147483647"
 
 const struct imgi_opt vmdk_create_options[] = {
@@ -193,6 +195,10 @@ static int make_plan(struct imgi_create *create, struct plan *plan, img_error *e
         rc = check_level(plan, err);
     if (rc == 0)
         rc = choose_parent(plan, err);
+    if (rc == 0 && imgi_io_is_pipe(create->file) && !plan->subformat->stream)
+        rc = imgi_fail(err, IMG_E_UNSUPPORTED,
+                       "only subformat=streamOptimized can be written to a pipe, not %s",
+                       plan->subformat->name);
     if (rc == 0 && plan->zeroed_grain && !plan->subformat->sparse)
         rc = imgi_fail(err, IMG_E_INVAL, "Flat image can't enable zeroed grain");
     return rc;
@@ -306,6 +312,8 @@ static int write_sparse(const struct plan *plan, struct imgi_io *io, uint64_t si
         return imgi_fail(err, IMG_E_INVAL, "a %s image cannot have a size of %llu bytes",
                          plan->subformat->name, (unsigned long long)size);
     rc = imgi_io_zero(io, 0, header.overhead * VMDK_SECTOR, true, err);
+    if (rc == 0 && plan->subformat->stream)
+        return vmdk_stream_start(io, &header, descriptor->bytes, descriptor->length, err);
     if (rc == 0 && descriptor)
         rc = imgi_io_write(io, descriptor->bytes, descriptor->length,
                            DESCRIPTOR_SECTOR * VMDK_SECTOR, err);
@@ -325,8 +333,9 @@ static int write_sparse(const struct plan *plan, struct imgi_io *io, uint64_t si
  * The main file's name without its directories; *stem is its length without the suffix, which goes
  * behind whatever makes the names of the other files.
  */
-static int main_name(const char *path, const char **name, int *stem, img_error *err)
+static int main_name(const struct imgi_create *create, const char **name, int *stem, img_error *err)
 {
+    const char *path = imgi_io_is_pipe(create->file) ? NAMELESS : create->name;
     const char *slash = strrchr(path, '/'), *dot;
     size_t length;
 
@@ -350,7 +359,7 @@ static int create_part(const struct plan *plan, unsigned part, uint64_t size,
     struct imgi_io *io = NULL;
     const char *name;
     bool sparse = plan->subformat->sparse;
-    int stem, rc = main_name(plan->create->name, &name, &stem, err);
+    int stem, rc = main_name(plan->create, &name, &stem, err);
 
     if (rc < 0)
         return rc;
@@ -415,7 +424,7 @@ int vmdk_create(struct imgi_create *create, img_error *err)
     bool embedded = rc == 0 && plan.subformat->sparse && !plan.subformat->split;
 
     if (rc == 0)
-        rc = main_name(create->name, &name, &stem, err);
+        rc = main_name(create, &name, &stem, err);
     if (rc == 0 && embedded)
         vmdk_text_add(&lines, "RW %llu SPARSE \"%s\"\n",
                       (unsigned long long)(plan.size / VMDK_SECTOR), name);

@@ -169,6 +169,16 @@ int vmdk_pack(const struct imgi_node *node, struct imgi_packer *packer, uint64_t
     return 0;
 }
 
+int vmdk_stream_start(struct imgi_io *io, const struct vmdk_header *header, const char *descriptor,
+                      size_t length, img_error *err)
+{
+    uint8_t bytes[VMDK_HEADER_BYTES];
+    const struct iovec parts[] = {{bytes, sizeof(bytes)}, {(void *)(uintptr_t)descriptor, length}};
+
+    vmdk_header_encode(header, bytes);
+    return imgi_io_writev(io, parts, 2, 0, err);
+}
+
 int vmdk_stream_begin(struct vmdk_sparse *sparse, img_error *err)
 {
     sparse->stream = calloc(1, sizeof(*sparse->stream));

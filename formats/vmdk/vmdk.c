@@ -111,6 +111,7 @@ static int vmdk_finish(struct imgi_node *node, img_error *err)
 
 const struct imgi_driver imgi_driver_vmdk = {
     .name = "vmdk",
+    .pipes = true,
     .state_size = sizeof(struct vmdk_state),
     .create_options = vmdk_create_options,
     .probe = vmdk_probe,

@@ -127,6 +127,12 @@ int vmdk_sparse_zero(struct imgi_node *node, const struct vmdk_extent *extent, u
  * nothing has been written behind the header yet, *fresh is set.
  */
 int vmdk_stream_locate(struct imgi_io *io, struct vmdk_header *header, bool *fresh, img_error *err);
+/*
+ * Write the header and, right behind it, the descriptor, at once: a pipe takes no other order. A
+ * stream that has no footer is no image yet anyway.
+ */
+int vmdk_stream_start(struct imgi_io *io, const struct vmdk_header *header, const char *descriptor,
+                      size_t length, img_error *err);
 int vmdk_stream_begin(struct vmdk_sparse *sparse, img_error *err);
 /* The entries of the table that is being filled, when it is that one; otherwise NULL. */
 const uint8_t *vmdk_stream_table(const struct vmdk_stream *stream, uint64_t index);

@@ -112,6 +112,15 @@ static bool try_sharing(struct imgi_io *io, const struct imgi_extent *extent, ui
     return shared && imgi_io_resize(io, size, IMGI_PREALLOC_OFF, NULL) == 0;
 }
 
+static bool has_pipe(const struct convert *convert)
+{
+    bool found = imgi_io_is_pipe(convert->target->file);
+
+    for (size_t n = 0; !found && n < convert->source_count; n++)
+        found = imgi_io_is_pipe(convert->sources[n]->top->file);
+    return found;
+}
+
 /* Before any thread starts: the answer must not depend on which of them asks first. */
 static void decide_sharing(struct convert *convert)
 {
@@ -173,10 +182,11 @@ static int set_up(struct convert *convert, img_image *target, img_error *err)
     convert->blank = is_blank(job, target);
     convert->direct = imgi_node_is_identity(node) || (convert->blank && target->created);
     convert->skip_absent = (job->flags & IMG_JOB_NO_BACKING_COPY) != 0;
+    convert->ordered = imgi_io_is_pipe(node->file);
     if (pack)
         convert->packed_room = node->pack_only ? node->cluster_size + node->cluster_size / 8 + 4096
                                                : node->cluster_size;
-    else if (convert->blank && convert->direct && !node->encrypted)
+    else if (convert->blank && convert->direct && !node->encrypted && !has_pipe(convert))
         decide_sharing(convert);
     return 0;
 }
@@ -224,6 +234,8 @@ int img_convert(img_job *given, img_image *const *sources, size_t count, img_ima
         rc = imgi_job_begin(convert.job, "convert", convert.total, err);
     if (rc == 0)
         rc = run(&convert, err);
+    if (rc == 0)
+        rc = imgi_convert_pass(&convert, convert.total, err);
     img_job_free(own);
     return rc;
 }

@@ -73,6 +73,7 @@ struct convert {
     size_t packed_room;   /* for one packed cluster; 0: nothing is compressed */
     uint64_t sparse;      /* shortest run of zeros that is left out; 0: none is */
     bool blank;           /* the target reads as zeros: see convert.c */
+    bool ordered;         /* the target is a pipe: bytes are written in the order of their places */
     bool direct;          /* its clusters get their places one piece after the other: likewise */
     uint64_t share_limit; /* longest piece to share (reflink); 0: blocks cannot be shared */
     bool skip_absent; /* what the topmost source does not have is left to the target's backing image
@@ -98,6 +99,9 @@ int imgi_convert_map(const struct convert *convert, uint64_t offset, uint64_t le
 size_t imgi_convert_source(const struct convert *convert, uint64_t *offset);
 /* Whether a run can be shared: plain data on a block border. */
 bool imgi_convert_can_share(const struct imgi_layer_run *run);
+
+/* Everything before offset was read: sources that are pipes need not keep it. */
+int imgi_convert_pass(const struct convert *convert, uint64_t offset, img_error *err);
 
 /* Steps of the ring (ring.h). */
 int imgi_convert_plan(void *context, void *piece, bool *more, img_error *err);

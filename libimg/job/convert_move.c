@@ -255,30 +255,7 @@ static int write_zeros(struct convert *convert, uint64_t offset, uint64_t length
     return rc;
 }
 
-int imgi_convert_commit(void *context, void *work, img_error *err)
-{
-    struct convert *convert = context;
-    struct piece *piece = work;
-    int rc = 0;
-
-    if (piece->kind == PIECE_ZERO)
-        rc = write_zeros(convert, piece->offset, piece->length, err);
-    for (size_t i = 0; rc == 0 && i < piece->segment_count; i++) {
-        const struct segment *segment = &piece->segments[i];
-
-        if (segment->kind == SEGMENT_ZERO)
-            rc = write_zeros(convert, segment->offset, segment->length, err);
-        else if (convert->direct)
-            rc = place_segment(convert, piece, segment, err);
-        else
-            rc = write_segment(convert, segment, err);
-    }
-    if (rc < 0)
-        imgi_error_image(err, convert->target->name);
-    return rc;
-}
-
-/* ------------------------------------------------------------------ finish */
+/* ------------------------------------------------------------------ writing */
 
 #define IOV_COUNT 64
 
@@ -349,20 +326,64 @@ static int share_placed(struct imgi_io *source, const struct placed *placed, img
     return rc;
 }
 
-int imgi_convert_finish(void *context, void *state, void *work, img_error *err)
+/* Write what has its place by now. */
+static int write_places(struct convert *convert, struct piece *piece, img_error *err)
 {
-    struct convert *convert = context;
-    struct piece *piece = work;
     size_t taken = 1;
     int rc = 0;
 
-    (void)state;
     for (size_t i = 0; rc == 0 && i < piece->placed_count; i += taken) {
         if (piece->kind == PIECE_SHARE)
             rc = share_placed(piece->share_io, &piece->placed[i], err);
         else
             rc = write_placed(convert, &piece->placed[i], piece->placed_count - i, &taken, err);
     }
+    piece->placed_count = 0;
+    return rc;
+}
+
+/* ------------------------------------------------------------------ commit, finish */
+
+/*
+ * A format may put metadata between the clusters whose places it is asked for. In a pipe nothing
+ * can come before what lies before it, so the clusters are written at once.
+ */
+static int commit_segment(struct convert *convert, struct piece *piece,
+                          const struct segment *segment, img_error *err)
+{
+    int rc;
+
+    if (segment->kind == SEGMENT_ZERO)
+        return write_zeros(convert, segment->offset, segment->length, err);
+    if (!convert->direct)
+        return write_segment(convert, segment, err);
+    rc = place_segment(convert, piece, segment, err);
+    return rc == 0 && convert->ordered ? write_places(convert, piece, err) : rc;
+}
+
+int imgi_convert_commit(void *context, void *work, img_error *err)
+{
+    struct convert *convert = context;
+    struct piece *piece = work;
+    int rc = 0;
+
+    if (piece->kind == PIECE_ZERO)
+        rc = write_zeros(convert, piece->offset, piece->length, err);
+    for (size_t i = 0; rc == 0 && i < piece->segment_count; i++)
+        rc = commit_segment(convert, piece, &piece->segments[i], err);
+    if (rc < 0)
+        imgi_error_image(err, convert->target->name);
+    /* Pieces come here in their order, each when it has been read. */
+    return rc == 0 ? imgi_convert_pass(convert, piece->offset + piece->length, err) : rc;
+}
+
+int imgi_convert_finish(void *context, void *state, void *work, img_error *err)
+{
+    struct convert *convert = context;
+    struct piece *piece = work;
+    int rc = write_places(convert, piece, err);
+
+    (void)state;
     if (rc == 0)
         rc = imgi_job_advance(convert->job, piece->length, err);
     return rc;

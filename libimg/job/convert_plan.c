@@ -33,6 +33,19 @@ int imgi_convert_map(const struct convert *convert, uint64_t offset, uint64_t le
     return imgi_chain_map(top, offset, length, run, err);
 }
 
+int imgi_convert_pass(const struct convert *convert, uint64_t offset, img_error *err)
+{
+    int rc = 0;
+
+    for (size_t n = 0; rc == 0 && n < convert->source_count; n++) {
+        uint64_t size = img_size(convert->sources[n]);
+
+        rc = imgi_node_pass(convert->sources[n]->top, IMGI_MIN(offset, size), err);
+        offset -= IMGI_MIN(offset, size);
+    }
+    return rc;
+}
+
 static bool is_zero_run(const struct convert *convert, const struct imgi_layer_run *run)
 {
     return run->extent.kind == IMGI_ZERO ||

@@ -72,4 +72,5 @@ interop_tests += tests/interop/cmdline-bitmaps.sh
 interop_tests += tests/interop/vmdk-children.sh
 interop_tests += tests/interop/vmdk-info.sh
 interop_tests += tests/interop/vmdk-readers.sh
+interop_tests += tests/interop/pipes.sh
 interop_tests += tests/interop/qcow2-kept.sh
