@@ -26,28 +26,10 @@ static int raw_probe(const struct imgi_probe *probe)
     return 1;
 }
 
-static int parse_preallocation(const char *text, enum imgi_prealloc *mode, img_error *err)
-{
-    static const char *const names[] = {"off", "falloc", "full"};
-
-    *mode = IMGI_PREALLOC_OFF;
-    if (!text)
-        return 0;
-    for (size_t i = 0; i < IMGI_COUNT(names); i++) {
-        if (strcmp(text, names[i]) == 0) {
-            *mode = (enum imgi_prealloc)i;
-            return 0;
-        }
-    }
-    if (strcmp(text, "metadata") == 0)
-        return imgi_fail(err, IMG_E_UNSUPPORTED, "Unsupported preallocation mode: metadata");
-    return imgi_fail(err, IMG_E_INVAL, "Invalid parameter '%s'", text);
-}
-
 static int raw_create(struct imgi_create *create, img_error *err)
 {
     enum imgi_prealloc mode;
-    int rc = parse_preallocation(
+    int rc = imgi_file_prealloc_parse(
         imgi_options_string(create->options, create->table, "preallocation"), &mode, err);
 
     if (rc == 0 && create->backing_name)

@@ -233,6 +233,7 @@ struct imgi_driver {
     const struct imgi_opt *create_options; /* ended by name NULL; NULL: cannot create */
     const struct imgi_opt *open_options;   /* likewise; NULL: none */
     const struct imgi_opt *amend_options;  /* likewise; with amend */
+    bool backing_typed; /* an image does not name its backing image: the user may do it */
 
     /* life */
     /* 0..100: how sure it is that the head is of this format. Pure. raw answers 1. */
@@ -399,6 +400,9 @@ int imgi_amend_progress(struct imgi_amend *amend, uint64_t done, uint64_t total,
 int imgi_amend_resize(struct imgi_node *node, struct imgi_amend *amend, uint64_t size,
                       img_error *err);
 
+/* What a typed mode (NULL: none) of a format without metadata to prepare asks of the file. */
+int imgi_file_prealloc_parse(const char *text, enum imgi_prealloc *mode, img_error *err);
+
 /* What a mode asks of the file: places for clusters are the driver's business. */
 static inline enum imgi_prealloc imgi_file_prealloc(enum img_preallocation mode)
 {
@@ -431,6 +435,23 @@ typedef int imgi_cluster_fn(struct imgi_node *node, uint64_t index, struct imgi_
  */
 int imgi_map_clusters(struct imgi_node *node, uint64_t size, imgi_cluster_fn *lookup,
                       struct imgi_extent *extent, img_error *err);
+
+/* ---- identifiers (ident.c) ---- */
+
+#define IMGI_UUID_BYTES 16
+
+/* Where identifiers of a new image begin: the same each time, unless SOURCE_DATE_EPOCH differs. */
+uint64_t imgi_ident_seed(void);
+/* The seed with what tells the image from others. */
+uint64_t imgi_ident_mix(uint64_t seed, const void *bytes, size_t length);
+/* A number that nobody who knew the old one can know; repeatable with SOURCE_DATE_EPOCH. */
+uint64_t imgi_ident_fresh(uint64_t old);
+/* The next UUID of a seed, in the order of RFC 4122. */
+void imgi_ident_uuid(uint64_t *seed, uint8_t uuid[IMGI_UUID_BYTES]);
+/* Between that order and the one with little-endian fields in front (GUIDs). */
+void imgi_uuid_swap(uint8_t uuid[IMGI_UUID_BYTES]);
+/* Seconds since 1970 that stand in new images: SOURCE_DATE_EPOCH, or 0. */
+uint64_t imgi_ident_time(void);
 
 /* ---- encryption (encryption.c) ---- */
 

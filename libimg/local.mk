@@ -15,6 +15,7 @@ libimgall_la_SOURCES += \
 	libimg/extent.c \
 	libimg/files.c \
 	libimg/formats.c \
+	libimg/ident.c \
 	libimg/image.c \
 	libimg/info.c \
 	libimg/internal.h \

@@ -6,13 +6,11 @@
  * many threads once nobody changes it. The texts of errors are qemu-img's where it has
  * the same error.
  */
-#include "options.h"
+#include "driver.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "util/checked.h"
 
 struct pair {
     char *name, *value;
@@ -307,4 +305,22 @@ uint64_t imgi_options_number(const img_options *options, const struct imgi_opt *
     if (opt && opt->type == IMGI_OPT_SIZE)
         return img_parse_size(text, &value, NULL) == 0 ? value : 0;
     return parse_number(text, &value) == 0 ? value : 0;
+}
+
+int imgi_file_prealloc_parse(const char *text, enum imgi_prealloc *mode, img_error *err)
+{
+    static const char *const names[] = {"off", "falloc", "full"};
+
+    *mode = IMGI_PREALLOC_OFF;
+    if (!text)
+        return 0;
+    for (size_t i = 0; i < IMGI_COUNT(names); i++) {
+        if (strcmp(text, names[i]) == 0) {
+            *mode = (enum imgi_prealloc)i;
+            return 0;
+        }
+    }
+    if (strcmp(text, "metadata") == 0)
+        return imgi_fail(err, IMG_E_UNSUPPORTED, "Unsupported preallocation mode: metadata");
+    return imgi_fail(err, IMG_E_INVAL, "Invalid parameter '%s'", text);
 }
