@@ -9,9 +9,19 @@ extern const struct imgi_driver imgi_driver_qcow;
 extern const struct imgi_driver imgi_driver_qcow2;
 extern const struct imgi_driver imgi_driver_qed;
 extern const struct imgi_driver imgi_driver_raw;
+extern const struct imgi_driver imgi_driver_vdi;
 extern const struct imgi_driver imgi_driver_vmdk;
 
+/* clang-format off */
 const struct imgi_driver *const imgi_drivers[] = {
-    &imgi_driver_luks, &imgi_driver_parallels, &imgi_driver_qcow, &imgi_driver_qcow2,
-    &imgi_driver_qed,  &imgi_driver_raw,       &imgi_driver_vmdk, NULL,
+    &imgi_driver_luks,
+    &imgi_driver_parallels,
+    &imgi_driver_qcow,
+    &imgi_driver_qcow2,
+    &imgi_driver_qed,
+    &imgi_driver_raw,
+    &imgi_driver_vdi,
+    &imgi_driver_vmdk,
+    NULL,
 };
+/* clang-format on */

@@ -443,7 +443,7 @@ static bool can_have_backing(const struct imgi_driver *driver)
 
     while (option && option->name && strcmp(option->name, "backing_file") != 0)
         option++;
-    return option && option->name;
+    return driver->backing_typed || (option && option->name);
 }
 
 /*

@@ -1,0 +1,108 @@
+/*
+ * Opening a VDI image. SPDX-License-Identifier: BSD-2-Clause
+ */
+#include <stdlib.h>
+
+#include "vdi.h"
+
+static int read_header(struct imgi_node *node, img_error *err)
+{
+    struct vdi_state *state = vdi_state(node);
+    uint64_t file_size;
+    int rc = imgi_io_size(node->file, &file_size, err);
+
+    if (rc == 0 && file_size < VDI_HEADER_BYTES)
+        return imgi_fail(err, IMG_E_FORMAT, "Image not in VDI format (only %llu bytes)",
+                         (unsigned long long)file_size);
+    if (rc == 0)
+        rc = imgi_io_read(node->file, state->head, VDI_HEADER_BYTES, 0, err);
+    if (rc == 0)
+        rc = vdi_header_decode(state->head, &state->header, err);
+    return rc < 0 ? rc : vdi_header_check(&state->header, err);
+}
+
+static int read_map(struct imgi_node *node, img_error *err)
+{
+    struct vdi_state *state = vdi_state(node);
+    const struct vdi_header *header = &state->header;
+    struct imgi_table table = {.what = "block map",
+                               .offset = header->offset_bmap,
+                               .entries = header->blocks,
+                               .entry_size = 4};
+    int rc = imgi_node_read_table(node, &table, &state->map, err);
+
+    if (rc < 0)
+        return rc;
+    state->dirty = calloc(1, vdi_map_bytes(header->blocks) / VDI_MAP_UNIT + 1);
+    return state->dirty ? 0 : imgi_fail_nomem(err, "a block map");
+}
+
+int vdi_find_used(struct imgi_node *node, img_error *err)
+{
+    struct vdi_state *state = vdi_state(node);
+    const struct vdi_header *header = &state->header;
+    uint64_t file_size, present = 0;
+    int rc = imgi_io_size(node->file, &file_size, err);
+
+    if (rc < 0)
+        return rc;
+    if (file_size > header->offset_data)
+        present = imgi_div_up(file_size - header->offset_data, header->block_size);
+    state->next = header->blocks_allocated;
+    state->places = (uint32_t)IMGI_MIN(present, header->blocks_allocated);
+    state->places = IMGI_MAX(state->places, header->blocks);
+    free(state->used);
+    free(state->shared);
+    state->used = calloc(1, state->places / 8 + 1);
+    state->shared = calloc(1, state->places / 8 + 1);
+    if (!state->used || !state->shared)
+        return imgi_fail_nomem(err, "a bitmap");
+    for (uint32_t block = 0; block < header->blocks; block++) {
+        uint32_t place = vdi_entry(state, block);
+
+        if (place >= state->places)
+            continue;
+        if (vdi_bit(state->used, place))
+            vdi_bit_set(state->shared, place);
+        vdi_bit_set(state->used, place);
+    }
+    return 0;
+}
+
+int vdi_open(struct imgi_node *node, img_error *err)
+{
+    struct vdi_state *state = vdi_state(node);
+    int rc = read_header(node, err);
+
+    if (rc == 0)
+        rc = read_map(node, err);
+    if (rc == 0)
+        rc = vdi_find_used(node, err);
+    if (rc < 0)
+        return rc;
+    node->size = vdi_disk_bytes(&state->header);
+    node->cluster_size = state->header.block_size;
+    node->reads_zero = true;
+    return 0;
+}
+
+void vdi_close(struct imgi_node *node)
+{
+    struct vdi_state *state = vdi_state(node);
+
+    free(state->map);
+    free(state->dirty);
+    free(state->used);
+    free(state->shared);
+}
+
+/* A child knows its parent by the UUID of its content, which is another one from now on. */
+int vdi_begin_write(struct imgi_node *node, img_error *err)
+{
+    struct vdi_header *header = &vdi_state(node)->header;
+    uint64_t seed = imgi_ident_fresh(imgi_get_le64(header->uuid_modify));
+
+    imgi_ident_uuid(&seed, header->uuid_modify);
+    imgi_uuid_swap(header->uuid_modify);
+    return vdi_header_write(node, err);
+}
