@@ -45,7 +45,8 @@ enum cmd_key {
     OPT_MERGE,
     OPT_BITMAPS,
     OPT_SKIP_BROKEN_BITMAPS,
-    OPT_FORCE
+    OPT_FORCE,
+    OPT_IN_PLACE
 };
 
 /* One option. A table of them ends with key 0. */
@@ -70,7 +71,7 @@ struct cmd {
 
 extern const struct cmd cmd_amend, cmd_bench, cmd_bitmap, cmd_check, cmd_commit, cmd_compare,
     cmd_convert, cmd_create, cmd_dd, cmd_info, cmd_io, cmd_map, cmd_measure, cmd_rebase, cmd_resize,
-    cmd_snapshot;
+    cmd_snapshot, cmd_sparsify;
 
 /* The n-th subcommand, or NULL past the last one. */
 const struct cmd *cmd_nth(size_t n);

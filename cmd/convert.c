@@ -67,7 +67,7 @@ static bool set_sparse(struct cli *cli, struct convert_args *args, const char *v
     return true;
 }
 
-static bool set_threads(struct cli *cli, struct convert_args *args, const char *value)
+bool convert_take_threads(struct cli *cli, struct convert_args *args, const char *value)
 {
     char *end;
     unsigned long count;
@@ -92,7 +92,7 @@ static bool take_value(struct cli *cli, struct convert_args *args, int key, cons
     case 'S':
         return set_sparse(cli, args, value);
     case 'm':
-        return set_threads(cli, args, value);
+        return convert_take_threads(cli, args, value);
     case 'r':
         return size_parse(cli, "rate limit", value, &args->rate);
     case 'p':

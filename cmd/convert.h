@@ -21,7 +21,12 @@ struct convert_args {
     unsigned flags; /* of the job */
     bool has_sparse, has_backing, no_create, offload;
     bool bitmaps, skip_broken; /* copy the bitmaps too; but those that cannot be relied on */
+    bool source_format;        /* the target gets that of the first source */
+    bool no_report;            /* the caller tells of the result */
 };
+
+/* Take -m. */
+bool convert_take_threads(struct cli *cli, struct convert_args *args, const char *value);
 
 /* Do it: open, create, copy, publish. What was begun is undone when it fails. */
 bool convert_images(struct cli *cli, struct convert_args *args);

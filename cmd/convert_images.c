@@ -214,6 +214,8 @@ bool convert_images(struct cli *cli, struct convert_args *args)
     img_job *job = NULL;
     bool ok = open_sources(&conversion);
 
+    if (ok && args->source_format)
+        args->target.format = img_format(conversion.sources[0]);
     ok = ok && settle_options(&conversion) &&
          convert_check_bitmaps(cli, args, conversion.sources[0]) && open_target(&conversion) &&
          convert_target_bitmaps(cli, args, conversion.target);
@@ -222,7 +224,7 @@ bool convert_images(struct cli *cli, struct convert_args *args)
     ok = ok && !signals_stopped(cli) && copy(&conversion, job) &&
          convert_copy_bitmaps(cli, args, conversion.sources[0], conversion.target) &&
          publish(&conversion);
-    if (ok && cli->json && !cli->quiet)
+    if (ok && cli->json && !cli->quiet && !args->no_report)
         report_json(&conversion, job);
     /* What an image had before may stay, and what has been written to it is there. */
     if (args->no_create)

@@ -37,7 +37,8 @@ cmd_img_SOURCES += \
 	cmd/measure.c \
 	cmd/rebase.c \
 	cmd/resize.c \
-	cmd/snapshot.c
+	cmd/snapshot.c \
+	cmd/sparsify.c
 cmd_img_LDADD += $(JANSSON_LIBS)
 
 dist_man_MANS += cmd/img.1

@@ -61,6 +61,15 @@ int imgi_files_publish(struct imgi_files *files, img_error *err)
     return 0;
 }
 
+uint64_t imgi_files_usage(const struct imgi_files *files)
+{
+    uint64_t usage = 0;
+
+    for (size_t i = 0; i < files->count; i++)
+        usage += imgi_io_usage(files->list[i].io);
+    return usage;
+}
+
 void imgi_files_free(struct imgi_files *files)
 {
     if (!files)

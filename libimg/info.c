@@ -114,16 +114,6 @@ static void say_backing(struct imgi_info *info, const struct imgi_node *node)
     free(path);
 }
 
-/* Bytes of disk under all files of the image. */
-static uint64_t disk_usage(const struct imgi_node *node)
-{
-    uint64_t usage = 0;
-
-    for (size_t i = 0; i < node->files->count; i++)
-        usage += imgi_io_usage(node->files->list[i].io);
-    return usage;
-}
-
 static int say_all(struct imgi_info *info, struct imgi_node *node, img_error *err)
 {
     const struct imgi_driver *driver = node->driver;
@@ -140,7 +130,7 @@ static int say_all(struct imgi_info *info, struct imgi_node *node, img_error *er
     if (node->compressed)
         imgi_info_bool(info, "compressed", true);
     imgi_info_string(info, "format", driver->name);
-    imgi_info_uint(info, "actual-size", disk_usage(node));
+    imgi_info_uint(info, "actual-size", imgi_files_usage(node->files));
     if (rc == 0 && driver->info) {
         imgi_info_dict_begin(info, "format-specific");
         imgi_info_string(info, "type", driver->name);

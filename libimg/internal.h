@@ -31,6 +31,8 @@ int imgi_files_add(struct imgi_files *files, struct imgi_io *io, const char *pat
 struct imgi_io *imgi_files_find(const struct imgi_files *files, const char *path);
 /* Give every made file its name, the main one last: it is what makes the others an image. */
 int imgi_files_publish(struct imgi_files *files, img_error *err);
+/* Bytes of disk under all of them. */
+uint64_t imgi_files_usage(const struct imgi_files *files);
 void imgi_files_free(struct imgi_files *files);
 
 /* The imgi_io_flags for a cache mode. */

@@ -578,6 +578,21 @@ IMG_API int img_rebase(img_job *job, img_image *image, const char *name, const c
  */
 IMG_API int img_amend(img_job *job, img_image *image, const img_options *options, img_error *err);
 
+typedef struct img_sparsify_result {
+    uint64_t zeros;         /* bytes of the disk that were stored as zeros, and are so no more */
+    uint64_t before, after; /* bytes that the image's files took on their disk, and take */
+    uint64_t reserved[4];
+} img_sparsify_result;
+
+/*
+ * Give up the space of what the image stores although it is zeros, as far as its format can say
+ * that without storing them. The disk stays what it is, also when this is cancelled or the machine
+ * stops. The image is open for writing, and nobody writes to it meanwhile. IMG_E_UNSUPPORTED when
+ * its format cannot give up space. Threads and progress of the job count; it may be NULL.
+ */
+IMG_API int img_sparsify(img_job *job, img_image *image, img_sparsify_result *result,
+                         img_error *err);
+
 typedef struct img_check_result {
     uint64_t corruptions, leaks; /* found and still there */
     uint64_t corruptions_fixed, leaks_fixed;

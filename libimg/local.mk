@@ -58,5 +58,6 @@ libimgall_la_SOURCES += \
 	libimg/job/rebase.c \
 	libimg/job/ring.c \
 	libimg/job/ring.h \
+	libimg/job/sparsify.c \
 	libimg/job/walk.c \
 	libimg/job/walk.h

@@ -356,6 +356,27 @@ static int zero_absent(struct imgi_node *node, const struct vmdk_extent *extent,
                        VMDK_ENTRY_ZERO, 0, err);
 }
 
+/*
+ * A run of grains must read as zeros, and their space may go. The bytes become zeros before the
+ * tables say so: if that is the last thing that is written, it is nothing worse. Parts of grains,
+ * and grains that hide the parent's where a table cannot say zeros, keep their entries.
+ */
+static int free_grains(struct imgi_node *node, const struct vmdk_extent *extent, uint64_t at,
+                       const struct imgi_extent *run, img_error *err)
+{
+    struct vmdk_sparse *sparse = extent->sparse;
+    uint64_t first = imgi_div_up(at, sparse->grain), end = (at + run->length) / sparse->grain;
+    uint32_t value = node->backing_name ? VMDK_ENTRY_ZERO : VMDK_ENTRY_ABSENT;
+    int rc = imgi_io_zero(run->io, run->host, run->length, true, err);
+
+    if (at + run->length == extent->length)
+        end = imgi_div_up(extent->length, sparse->grain);
+    if (rc < 0 || first >= end ||
+        (value == VMDK_ENTRY_ZERO && !(sparse->header.flags & VMDK_FLAG_ZERO_GRAINS)))
+        return rc;
+    return set_entries(sparse, first, end - first, value, 0, err);
+}
+
 int vmdk_sparse_zero(struct imgi_node *node, const struct vmdk_extent *extent, uint64_t offset,
                      uint64_t length, bool unmap, img_error *err)
 {
@@ -370,7 +391,8 @@ int vmdk_sparse_zero(struct imgi_node *node, const struct vmdk_extent *extent, u
         if (run.kind == IMGI_ABSENT)
             rc = zero_absent(node, extent, offset - extent->offset, run.length, err);
         else if (run.kind == IMGI_DATA)
-            rc = imgi_io_zero(run.io, run.host, run.length, unmap, err);
+            rc = unmap ? free_grains(node, extent, offset - extent->offset, &run, err)
+                       : imgi_io_zero(run.io, run.host, run.length, false, err);
         else if (run.kind != IMGI_ZERO)
             rc = IMG_E_UNSUPPORTED;
         offset += run.length;

@@ -1,5 +1,5 @@
 /*
- * Machines that stop while a chain of qcow2 images changes: commit and rebase.
+ * Machines that stop while a chain of qcow2 images changes: commit, rebase and sparsify.
  * SPDX-License-Identifier: BSD-2-Clause
  *
  *     chain [SEED]
@@ -67,6 +67,16 @@ static int flatten(img_image *image, img_error *err)
     return img_rebase(NULL, image, NULL, NULL, err);
 }
 
+static int sparsify(img_image *image, img_error *err)
+{
+    img_sparsify_result result;
+    int rc = img_sparsify(NULL, image, &result, err);
+
+    if (rc == 0 && result.zeros == 0)
+        give_up("sparsify", "there were no zeros");
+    return rc;
+}
+
 static const struct scenario scenarios[] = {
     {"commit", "cluster_size=512", 200 << 10, 200 << 10, commit, true},
     {"commit to a smaller base", "cluster_size=4k", 600 << 10, 300 << 10, commit, true},
@@ -78,6 +88,9 @@ static const struct scenario scenarios[] = {
     {"rebase", "cluster_size=64k", 2 << 20, 2 << 20, rebase, false},
     {"rebase -c", "cluster_size=4k", 600 << 10, 600 << 10, rebase_compressed, false},
     {"rebase to nothing", "cluster_size=4k", 600 << 10, 600 << 10, flatten, false},
+    {"sparsify", "cluster_size=4k", 600 << 10, 300 << 10, sparsify, false},
+    {"sparsify", "cluster_size=512", 200 << 10, 200 << 10, sparsify, false},
+    {"sparsify", "cluster_size=16k,extended_l2=on", 1 << 20, 600 << 10, sparsify, false},
 };
 
 static void must(const char *what, int rc, const img_error *err)
@@ -129,6 +142,16 @@ static void fill(struct recorder *r, img_image *image, struct content *content, 
     }
 }
 
+/* Zeros that take space. */
+static void store_zeros(struct recorder *r, img_image *image)
+{
+    static const uint8_t zeros[64 << 10];
+    img_error err;
+
+    must("write", img_write(image, 128 << 10, zeros, sizeof(zeros), &err), &err);
+    content_put(&r->overlay, 128 << 10, sizeof(zeros), 0);
+}
+
 static void make_chain(struct recorder *r)
 {
     const struct scenario *s = r->scenario;
@@ -152,6 +175,7 @@ static void make_chain(struct recorder *r)
     r->overlay.writes = r->base.writes;
     image = create(r, IMAGE, s->size, BASE);
     fill(r, image, &r->overlay, 12);
+    store_zeros(r, image);
     must("close", img_close(image, &err), &err);
 
     disk_load(&r->disk, IMAGE);
