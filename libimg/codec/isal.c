@@ -8,24 +8,24 @@
 
 #include <isa-l/igzip_lib.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "../util/bytes.h"
 #include "backend.h"
 
 /*
  * The assembly of levels 1 and 2 (igzip_icf_body, ISA-L 2.30) files the third position of the input
- * under the hash of bits 16 to 47 of the stream's *address*. That is harmless unless the slot
- * happens to be the right one for one of the first three positions: then a match more or less is
- * found, and the bytes depend on where the stream lies. So it is put, each time, where the slot is
- * none of those.
+ * under a hash of bits 16 to 47 of the stream's *address*. Whoever looks there, for whatever
+ * position, may find a match more or less (distances are taken modulo the window, so that a stale
+ * entry can fit by chance), and the bytes would depend on where the stream lies. It is therefore
+ * always put where that hash is 0.
  */
-#define PLACES 8
-#define PLACE_STEP 65536u
-/* The low bits of a hash that two slots must differ in; the library's masks are wider. */
-#define SLOT_MASK 0xfffu
+#define STREAM_BYTES sizeof(struct isal_zstream)
+#define HASH_MASK 0xffffu /* the library's tables are smaller */
+#define PLACES_TRIED 4096 /* so many packers there may be at a time, and more */
 
 struct packer {
-    uint8_t *places; /* room for a stream at each of PLACES addresses, PLACE_STEP apart */
+    struct isal_zstream *stream; /* at a place of its own */
     uint8_t *buffer; /* the level's tables, and the symbols of a block until they are coded */
     uint32_t buffer_size;
     uint32_t level;
@@ -33,13 +33,63 @@ struct packer {
     uint16_t wrapper;
 };
 
+/* CRC-32C of four bytes, as the processor's instruction has it, which is the library's hash. */
+static uint32_t hash(uint32_t value)
+{
+    for (int bit = 0; bit < 32; bit++)
+        value = value >> 1 ^ (value & 1 ? 0x82f63b78u : 0);
+    return value;
+}
+
+/* The address with hash 0 among those whose bits 32 and up are `high`; 0: none has it. */
+static uint64_t place_in(uint32_t high)
+{
+    uint32_t value = high << 16, sum = hash(value);
+    uint32_t of_bit[16];
+
+    for (unsigned bit = 0; bit < 16; bit++)
+        of_bit[bit] = hash(1u << bit);
+    for (uint32_t i = 1; (sum & HASH_MASK) && i <= HASH_MASK; i++) {
+        unsigned bit = (unsigned)__builtin_ctz(i); /* the one in which the Gray code changes */
+
+        value ^= 1u << bit;
+        sum ^= of_bit[bit];
+    }
+    return sum & HASH_MASK ? 0 : (uint64_t)value << 16;
+}
+
+/* Memory for a stream at a place with hash 0, below where the kernel would put it. */
+static struct isal_zstream *stream_map(void)
+{
+    int protection = PROT_READ | PROT_WRITE, flags = MAP_PRIVATE | MAP_ANONYMOUS;
+    void *usual = mmap(NULL, STREAM_BYTES, protection, flags, -1, 0);
+    uint32_t high = (uint32_t)((uint64_t)(uintptr_t)usual >> 32);
+
+    if (usual == MAP_FAILED)
+        return NULL;
+    munmap(usual, STREAM_BYTES);
+    for (unsigned i = 0; i < PLACES_TRIED && high > i; i++) {
+        void *place = (void *)(uintptr_t)place_in(high - 1 - i);
+        void *got = MAP_FAILED;
+
+        if (place)
+            got = mmap(place, STREAM_BYTES, protection, flags | MAP_FIXED_NOREPLACE, -1, 0);
+        if (got == place)
+            return got;
+        if (got != MAP_FAILED)
+            munmap(got, STREAM_BYTES);
+    }
+    return NULL;
+}
+
 static void packer_destroy(void *state)
 {
     struct packer *packer = state;
 
     if (!packer)
         return;
-    free(packer->places);
+    if (packer->stream)
+        munmap(packer->stream, STREAM_BYTES);
     free(packer->buffer);
     free(packer);
 }
@@ -59,45 +109,18 @@ static void *packer_create(const struct imgi_pack_setting *setting)
     packer->buffer_size =
         table_bytes[setting->level] + ISAL_DEF_LVL1_TOKEN_SIZE * 1024 * setting->block;
     packer->buffer = calloc(1, packer->buffer_size);
-    packer->places = calloc(1, PLACES * PLACE_STEP + sizeof(struct isal_zstream));
-    if (!packer->buffer || !packer->places) {
+    packer->stream = stream_map();
+    if (!packer->buffer || !packer->stream) {
         packer_destroy(packer);
         return NULL;
     }
     return packer;
 }
 
-/* CRC-32C of four bytes, as the processor's instruction has it, which is the library's hash. */
-static uint32_t hash(uint32_t value)
-{
-    for (int bit = 0; bit < 32; bit++)
-        value = value >> 1 ^ (value & 1 ? 0x82f63b78u : 0);
-    return value & SLOT_MASK;
-}
-
-static bool place_is_good(const void *place, const uint8_t *in)
-{
-    uint32_t slot = hash((uint32_t)((uintptr_t)place >> 16));
-
-    for (int i = 0; i < 3; i++)
-        if (hash(imgi_get_le32(in + i)) == slot)
-            return false;
-    return true;
-}
-
-static struct isal_zstream *place_stream(struct packer *packer, const uint8_t *in, size_t length)
-{
-    uint8_t *place = packer->places;
-
-    for (int i = 1; i < PLACES && length >= 8 && !place_is_good(place, in); i++)
-        place += PLACE_STEP;
-    return (struct isal_zstream *)place;
-}
-
 static size_t packer_pack(void *state, const void *in, size_t length, void *out, size_t capacity)
 {
     struct packer *packer = state;
-    struct isal_zstream *stream = place_stream(packer, in, length);
+    struct isal_zstream *stream = packer->stream;
 
     isal_deflate_stateless_init(stream);
     stream->level = packer->level;
