@@ -24,6 +24,7 @@ struct check {
     struct imgi_seen *grains; /* in units from the first grain on */
     struct imgi_seen *tables; /* in sectors */
     uint64_t stored;          /* grains found */
+    uint64_t end;             /* of the last table or grain */
 };
 
 /* Faults of one kind in one table: how many, and the first. */
@@ -105,6 +106,7 @@ static int check_grain(struct check *check, uint64_t grain, uint32_t sector, str
                             imgi_div_up(stored, check->unit), &twice, err);
         if (rc < 0)
             return rc;
+        check->end = IMGI_MAX(check->end, host + stored);
         if (twice)
             note_fault(faults, FAULT_SHARED, entry, host);
     }
@@ -160,6 +162,8 @@ static int check_place(struct check *check, const char *what, uint64_t index, ui
         return 0;
     }
     rc = imgi_seen_mark(check->tables, sector, vmdk_table_sectors(check->sparse), &twice, err);
+    check->end =
+        IMGI_MAX(check->end, (uint64_t)sector * VMDK_SECTOR + vmdk_table_bytes(check->sparse));
     if (rc == 0 && twice)
         imgi_found(check->checker, IMGI_FINDING_CORRUPTION,
                    "ERROR %s: %s entry %llu shares its table (0x%llx) with another", check->file,
@@ -279,6 +283,19 @@ static int check_stream(const struct check *check, img_error *err)
     return rc;
 }
 
+/* ESX would go on writing there. */
+static void check_free_sector(const struct check *check)
+{
+    const struct vmdk_sparse *sparse = check->sparse;
+
+    if (sparse->cowd && sparse->free_sector < imgi_div_up(check->end, VMDK_SECTOR))
+        imgi_found(
+            check->checker, IMGI_FINDING_CORRUPTION,
+            "ERROR %s: the next free sector, %u, lies before the end of what is in use, %llu",
+            check->file, sparse->free_sector,
+            (unsigned long long)imgi_div_up(check->end, VMDK_SECTOR));
+}
+
 static int check_sparse(struct imgi_node *node, const struct vmdk_extent *extent,
                         struct imgi_checker *checker, img_error *err)
 {
@@ -289,7 +306,7 @@ static int check_sparse(struct imgi_node *node, const struct vmdk_extent *extent
                           .offset = extent->offset,
                           .checker = checker,
                           .file = sparse->io->name,
-                          .unit = stream ? VMDK_SECTOR : sparse->grain};
+                          .unit = stream || sparse->cowd ? VMDK_SECTOR : sparse->grain};
     int rc = imgi_io_size(sparse->io, &check.file_size, err);
     uint64_t reach = IMGI_MIN(check.file_size, VMDK_SECTORS_MAX * VMDK_SECTOR);
 
@@ -303,6 +320,8 @@ static int check_sparse(struct imgi_node *node, const struct vmdk_extent *extent
         rc = IMG_E_NOMEM;
     if (rc == 0)
         rc = check_tables(&check, err);
+    if (rc == 0)
+        check_free_sector(&check);
     if (rc == 0 && sparse->has_footer)
         rc = check_stream(&check, err);
 out:

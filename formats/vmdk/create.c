@@ -44,7 +44,10 @@ const struct imgi_opt vmdk_create_options[] = {
 
 struct subformat {
     const char *name;
-    bool sparse, split, stream;
+    bool sparse, split, stream; /* of hosted extents */
+    bool esx, delta;            /* VMFS, and VMFSSPARSE if delta */
+    bool thin;
+    enum imgi_prealloc prealloc; /* of a flat extent */
 };
 
 static const struct subformat subformats[] = {
@@ -53,6 +56,12 @@ static const struct subformat subformats[] = {
     {.name = "twoGbMaxExtentSparse", .sparse = true, .split = true},
     {.name = "twoGbMaxExtentFlat", .split = true},
     {.name = "streamOptimized", .sparse = true, .stream = true},
+    {.name = "vmfs", .esx = true},
+    {.name = "vmfsThin", .esx = true, .thin = true},
+    {.name = "vmfsPreallocated", .esx = true, .prealloc = IMGI_PREALLOC_FALLOC},
+    {.name = "vmfsThick", .esx = true, .prealloc = IMGI_PREALLOC_FALLOC},
+    {.name = "vmfsEagerZeroedThick", .esx = true, .prealloc = IMGI_PREALLOC_FULL},
+    {.name = "vmfsSparse", .esx = true, .delta = true},
 };
 
 /* The options, judged. */
@@ -93,7 +102,7 @@ static int choose_adapter(struct plan *plan, img_error *err)
     const char *name = option(plan->create, "adapter_type");
 
     /* Streams are made for import into VMware's servers, where SCSI is expected. */
-    plan->adapter = plan->subformat->stream ? "lsilogic" : "ide";
+    plan->adapter = plan->subformat->stream || plan->subformat->esx ? "lsilogic" : "ide";
     if (!name)
         return 0;
     for (size_t i = 0; i < IMGI_COUNT(names); i++) {
@@ -125,7 +134,7 @@ static int choose_versions(struct plan *plan, img_error *err)
     if (compat6 && hw)
         return imgi_fail(err, IMG_E_INVAL, "compat6 cannot be enabled with hwversion set");
     /* What QEMU writes; importers of streams expect 7 at least. */
-    plan->hw_version = compat6 ? "6" : plan->subformat->stream ? "7" : "4";
+    plan->hw_version = compat6 ? "6" : plan->subformat->stream || plan->subformat->esx ? "7" : "4";
     plan->tools_version = TOOLS_VERSION_UNMANAGED;
     if (hw) {
         plan->hw_version = hw;
@@ -161,7 +170,7 @@ static int choose_parent(struct plan *plan, img_error *err)
         return imgi_fail(err, IMG_E_INVAL, "backing_file must be a vmdk image");
     if (!create->backing_name)
         return 0;
-    if (!plan->subformat->sparse)
+    if (!plan->subformat->sparse && !plan->subformat->delta)
         return imgi_fail(err, IMG_E_UNSUPPORTED, "Flat image can't have backing file");
     if (!create->backing)
         return imgi_fail(err, IMG_E_INVAL,
@@ -238,6 +247,7 @@ static void write_template(const struct plan *plan, const char *extents, struct 
         .adapter = plan->adapter,
         .hw_version = plan->hw_version,
         .tools_version = plan->tools_version,
+        .thin = plan->subformat->thin,
         .seed = plan_seed(plan),
     };
 
@@ -351,6 +361,27 @@ static int main_name(const struct imgi_create *create, const char **name, int *s
     return 0;
 }
 
+/* TYPE of the extents' lines. */
+static enum vmdk_type line_type(const struct subformat *subformat)
+{
+    if (subformat->esx)
+        return subformat->delta ? VMDK_TYPE_VMFSSPARSE : VMDK_TYPE_VMFS;
+    return subformat->sparse ? VMDK_TYPE_SPARSE : VMDK_TYPE_FLAT;
+}
+
+/* The file of an extent that is not the main one. */
+static int write_part(const struct plan *plan, struct imgi_io *io, uint64_t size, img_error *err)
+{
+    switch (line_type(plan->subformat)) {
+    case VMDK_TYPE_SPARSE:
+        return write_sparse(plan, io, size, NULL, err);
+    case VMDK_TYPE_VMFSSPARSE:
+        return vmdk_cowd_create(io, size, err);
+    default:
+        return imgi_io_resize(io, size, plan->subformat->prealloc, err);
+    }
+}
+
 /* One file beside the main one, and its line. part: from 1, or 0 when there is only one. */
 static int create_part(const struct plan *plan, unsigned part, uint64_t size,
                        struct vmdk_text *lines, img_error *err)
@@ -358,26 +389,26 @@ static int create_part(const struct plan *plan, unsigned part, uint64_t size,
     struct vmdk_text file = {0};
     struct imgi_io *io = NULL;
     const char *name;
-    bool sparse = plan->subformat->sparse;
+    enum vmdk_type type = line_type(plan->subformat);
     int stem, rc = main_name(plan->create, &name, &stem, err);
 
     if (rc < 0)
         return rc;
     if (part == 0)
-        vmdk_text_add(&file, "%.*s-flat%s", stem, name, name + stem);
+        vmdk_text_add(&file, "%.*s-%s%s", stem, name, plan->subformat->delta ? "delta" : "flat",
+                      name + stem);
     else
-        vmdk_text_add(&file, "%.*s-%c%03u%s", stem, name, sparse ? 's' : 'f', part, name + stem);
+        vmdk_text_add(&file, "%.*s-%c%03u%s", stem, name, type == VMDK_TYPE_SPARSE ? 's' : 'f',
+                      part, name + stem);
     if (file.failed)
         rc = imgi_fail_nomem(err, "a file name");
     if (rc == 0)
         rc = imgi_create_file(plan->create, file.bytes, &io, err);
-    if (rc == 0 && sparse)
-        rc = write_sparse(plan, io, size, NULL, err);
-    else if (rc == 0)
-        rc = imgi_io_resize(io, size, IMGI_PREALLOC_OFF, err);
+    if (rc == 0)
+        rc = write_part(plan, io, size, err);
     if (rc == 0)
         vmdk_text_add(lines, "RW %llu %s \"%s\"%s\n", (unsigned long long)(size / VMDK_SECTOR),
-                      sparse ? "SPARSE" : "FLAT", file.bytes, sparse ? "" : " 0");
+                      vmdk_type_name(type), file.bytes, type == VMDK_TYPE_FLAT ? " 0" : "");
     free(file.bytes);
     return rc;
 }

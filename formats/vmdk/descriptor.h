@@ -108,6 +108,7 @@ struct vmdk_template {
     uint32_t cid;
     const char *extents; /* the extent lines, each with its line end */
     const char *adapter, *hw_version, *tools_version;
+    bool thin;
     uint64_t seed; /* what the other identifiers are made from */
 };
 

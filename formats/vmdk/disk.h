@@ -34,6 +34,25 @@
 #define VMDK_COWD_MAGIC 0x44574f43u     /* "COWD": ESX redo logs */
 #define VMDK_SESPARSE_MAGIC 0xcafebabeu /* the first 64 bits of a seSparse extent */
 
+/* Offsets in the header of an ESX redo log (COWD). What is not named here is not used. */
+#define VMDK_COWD_HEADER_BYTES 2048u
+#define VMDK_COWD_OFF_VERSION 4
+#define VMDK_COWD_OFF_FLAGS 8
+#define VMDK_COWD_OFF_CAPACITY 12
+#define VMDK_COWD_OFF_GRAIN_SIZE 16
+#define VMDK_COWD_OFF_GD_OFFSET 20
+#define VMDK_COWD_OFF_GD_ENTRIES 24
+#define VMDK_COWD_OFF_FREE_SECTOR 28
+#define VMDK_COWD_OFF_GEOMETRY 32
+#define VMDK_COWD_OFF_UNCLEAN 1648
+
+#define VMDK_COWD_VERSION 1u
+/* What every one has: it is a root (parents are the descriptor's business), and can be checked. */
+#define VMDK_COWD_FLAGS 3u
+#define VMDK_COWD_NUM_GTES 4096u
+#define VMDK_COWD_GRAIN_SECTORS 1u /* what ESX writes */
+#define VMDK_COWD_GRAIN_SECTORS_MAX 2048u
+
 #define VMDK_FLAG_NEWLINES (1u << 0)    /* the four newline bytes are there to be tested */
 #define VMDK_FLAG_REDUNDANT (1u << 1)   /* a second grain directory with tables of its own */
 #define VMDK_FLAG_ZERO_GRAINS (1u << 2) /* table entry 1 means a grain of zeros */
@@ -113,7 +132,20 @@ enum vmdk_marker_type {
     VMDK_MARKER_PROGRESS /* seen in exports of vSphere, not specified: skipped */
 };
 
-/* IMG_E_FORMAT when the magic is not there; kinds that are not supported are named. */
+/* The header of an ESX redo log ("Virtual Disk Format 5.0", "ESX Server Sparse Extents"). */
+struct vmdk_cowd_header {
+    uint32_t version;
+    uint32_t flags;
+    uint32_t capacity;
+    uint32_t grain_size;
+    uint32_t gd_offset;
+    uint32_t gd_entries;
+    uint32_t free_sector; /* from there on nothing is used */
+    uint32_t cylinders, heads, sectors;
+    uint32_t unclean_shutdown;
+};
+
+/* IMG_E_FORMAT when the magic is not there; which other kind of extent it is, is said. */
 int vmdk_header_decode(const uint8_t bytes[VMDK_HEADER_BYTES], struct vmdk_header *header,
                        img_error *err);
 void vmdk_header_encode(const struct vmdk_header *header, uint8_t bytes[VMDK_HEADER_BYTES]);
@@ -135,6 +167,16 @@ static inline bool vmdk_is_stream(const struct vmdk_header *header)
 {
     return (header->flags & VMDK_FLAG_COMPRESSED) != 0;
 }
+
+/* The same for the header of an ESX redo log. */
+int vmdk_cowd_decode(const uint8_t bytes[VMDK_COWD_HEADER_BYTES], struct vmdk_cowd_header *header,
+                     img_error *err);
+void vmdk_cowd_encode(const struct vmdk_cowd_header *header, uint8_t bytes[VMDK_COWD_HEADER_BYTES]);
+int vmdk_cowd_check(const struct vmdk_cowd_header *header, uint64_t file_size, img_error *err);
+/* What kind of extent begins with these bytes, "SPARSE (KDMV)", or NULL. */
+const char *vmdk_magic_name(const uint8_t bytes[8]);
+/* The file is not of the kind that it should be. */
+int vmdk_fail_magic(const uint8_t bytes[8], const char *wanted, img_error *err);
 
 void vmdk_marker_decode(const uint8_t bytes[VMDK_MARKER_BYTES], struct vmdk_marker *marker);
 /* Fills a whole sector. */

@@ -47,8 +47,8 @@ static int open_flat(struct vmdk_extent *extent, const struct vmdk_extent_line *
 
 static int open_sparse(struct imgi_node *node, struct vmdk_extent *extent, img_error *err)
 {
-    int rc = vmdk_sparse_open(node, extent->io, vmdk_state(node)->descriptor.extent_count,
-                              &extent->sparse, err);
+    int rc = vmdk_sparse_open(node, extent->io, extent->type,
+                              vmdk_state(node)->descriptor.extent_count, &extent->sparse, err);
 
     if (rc == 0 && extent->sparse->size < extent->length)
         rc =
@@ -81,7 +81,7 @@ static int judge_line(const struct imgi_node *node, const struct vmdk_extent_lin
 {
     if (line->access == VMDK_ACCESS_RDONLY && node->writable)
         return imgi_fail(err, IMG_E_RDONLY, "the extent is RDONLY: the image cannot be written");
-    if (line->type > VMDK_TYPE_VMFS)
+    if (line->type > VMDK_TYPE_VMFSSPARSE)
         return imgi_fail(err, IMG_E_UNSUPPORTED, "%s extents are not supported yet",
                          vmdk_type_name(line->type));
     if (line->type != VMDK_TYPE_FLAT && line->offset != 0)
@@ -99,7 +99,7 @@ static int open_file(struct imgi_node *node, struct vmdk_extent *extent,
 
     if (rc == 0 && extent->io == node->file)
         rc = imgi_fail(err, IMG_E_CORRUPT, "the extent %s is the descriptor itself", extent->name);
-    if (rc == 0 && extent->type == VMDK_TYPE_SPARSE)
+    if (rc == 0 && (extent->type == VMDK_TYPE_SPARSE || extent->type == VMDK_TYPE_VMFSSPARSE))
         rc = open_sparse(node, extent, err);
     else if (rc == 0)
         rc = open_flat(extent, line, err);

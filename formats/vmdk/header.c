@@ -6,19 +6,34 @@
 
 static const uint8_t newline_test[4] = {'\n', ' ', '\r', '\n'};
 
+const char *vmdk_magic_name(const uint8_t bytes[8])
+{
+    uint32_t magic = imgi_get_le32(bytes);
+
+    if (magic == VMDK_MAGIC)
+        return "SPARSE (KDMV)";
+    if (magic == VMDK_COWD_MAGIC)
+        return "VMFSSPARSE (COWD)";
+    return imgi_get_le64(bytes) == VMDK_SESPARSE_MAGIC ? "SESPARSE" : NULL;
+}
+
+int vmdk_fail_magic(const uint8_t bytes[8], const char *wanted, img_error *err)
+{
+    const char *found = vmdk_magic_name(bytes);
+
+    if (found)
+        return imgi_fail(err, IMG_E_FORMAT, "no %s extent: it is %s", wanted, found);
+    return imgi_fail(err, IMG_E_FORMAT, "no %s extent: the file begins with 0x%016llx", wanted,
+                     (unsigned long long)imgi_get_le64(bytes));
+}
+
 int vmdk_header_decode(const uint8_t bytes[VMDK_HEADER_BYTES], struct vmdk_header *header,
                        img_error *err)
 {
     uint32_t magic = imgi_get_le32(bytes + VMDK_OFF_MAGIC);
 
-    if (magic == VMDK_COWD_MAGIC)
-        return imgi_fail(err, IMG_E_UNSUPPORTED,
-                         "ESX redo logs (COWD extents) are not supported yet");
-    if (imgi_get_le64(bytes) == VMDK_SESPARSE_MAGIC)
-        return imgi_fail(err, IMG_E_UNSUPPORTED, "seSparse extents are not supported yet");
     if (magic != VMDK_MAGIC)
-        return imgi_fail(err, IMG_E_FORMAT, "no sparse extent: magic 0x%08x instead of 0x%08x",
-                         magic, VMDK_MAGIC);
+        return vmdk_fail_magic(bytes, "SPARSE (KDMV)", err);
     header->version = imgi_get_le32(bytes + VMDK_OFF_VERSION);
     header->flags = imgi_get_le32(bytes + VMDK_OFF_FLAGS);
     header->capacity = imgi_get_le64(bytes + VMDK_OFF_CAPACITY);

@@ -2,6 +2,7 @@
 libimgall_la_SOURCES += \
 	formats/vmdk/check.c \
 	formats/vmdk/cid.c \
+	formats/vmdk/cowd.c \
 	formats/vmdk/create.c \
 	formats/vmdk/descriptor.c \
 	formats/vmdk/descriptor.h \

@@ -109,12 +109,13 @@ static int judge_descriptor(struct imgi_node *node, img_error *err)
 }
 
 /* QEMU leaves room for a descriptor in the parts of an image, VMware does not. */
-static int fail_part(img_error *err)
+static int fail_part(const char *kind, img_error *err)
 {
     return imgi_fail(
         err, IMG_E_UNSUPPORTED,
-        "the file has no descriptor: it is a part of an image, whose descriptor is to be "
-        "opened");
+        "the file has no descriptor: it is a part (%s) of an image, whose descriptor is to be "
+        "opened",
+        kind);
 }
 
 static int read_descriptor(struct imgi_node *node, uint64_t offset, uint64_t length, img_error *err)
@@ -134,7 +135,7 @@ static int read_descriptor(struct imgi_node *node, uint64_t offset, uint64_t len
         rc = vmdk_descriptor_parse(&state->descriptor, bytes, (size_t)length, node->policy, err);
     free(bytes);
     if (rc == 0 && state->descriptor.length == 0)
-        rc = fail_part(err);
+        rc = fail_part(vmdk_type_name(VMDK_TYPE_SPARSE), err);
     return rc < 0 ? rc : judge_descriptor(node, err);
 }
 
@@ -195,7 +196,7 @@ static int open_embedded(struct imgi_node *node, img_error *err)
     state->extent_count = 1;
     extent->type = VMDK_TYPE_SPARSE;
     extent->io = node->file;
-    rc = vmdk_sparse_open(node, node->file, 1, &extent->sparse, err);
+    rc = vmdk_sparse_open(node, node->file, extent->type, 1, &extent->sparse, err);
     if (rc < 0)
         return rc;
     header = &extent->sparse->header;
@@ -204,7 +205,7 @@ static int open_embedded(struct imgi_node *node, img_error *err)
     if (state->descriptor_offset != 0)
         rc = read_descriptor(node, state->descriptor_offset, state->descriptor_room, err);
     if (rc == 0 && state->descriptor.length == 0)
-        return fail_part(err);
+        return fail_part(vmdk_type_name(VMDK_TYPE_SPARSE), err);
     if (rc == 0)
         rc = judge_embedded(state, err);
     if (rc < 0)
@@ -228,6 +229,8 @@ int vmdk_open(struct imgi_node *node, img_error *err)
         return rc;
     if (vmdk_descriptor_looks_like(head, sizeof(head)))
         rc = open_separate(node, file_size, err);
+    else if (imgi_get_le32(head) != VMDK_MAGIC && vmdk_magic_name(head))
+        rc = fail_part(vmdk_magic_name(head), err);
     else
         rc = open_embedded(node, err);
     if (rc == 0)

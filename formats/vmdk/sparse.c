@@ -15,20 +15,20 @@ struct lookup {
     uint64_t host;
 };
 
-static int read_header(struct imgi_io *io, struct vmdk_header *header, uint64_t *file_size,
-                       img_error *err)
+static int read_header(struct vmdk_sparse *sparse, uint64_t *file_size, img_error *err)
 {
     uint8_t bytes[VMDK_HEADER_BYTES];
-    int rc = imgi_io_size(io, file_size, err);
+    int rc = imgi_io_size(sparse->io, file_size, err);
 
     if (rc == 0 && *file_size < sizeof(bytes))
         return imgi_fail(err, IMG_E_FORMAT, "no sparse extent: the file has only %llu bytes",
                          (unsigned long long)*file_size);
     if (rc == 0)
-        rc = imgi_io_read(io, bytes, sizeof(bytes), 0, err);
+        rc = imgi_io_read(sparse->io, bytes, sizeof(bytes), 0, err);
     if (rc == 0)
-        rc = vmdk_header_decode(bytes, header, err);
-    return rc < 0 ? rc : vmdk_header_check(header, *file_size, err);
+        rc = vmdk_header_decode(bytes, &sparse->header, err);
+    sparse->header_sectors = VMDK_HEADER_BYTES / VMDK_SECTOR;
+    return rc < 0 ? rc : vmdk_header_check(&sparse->header, *file_size, err);
 }
 
 int vmdk_directory_read(struct imgi_node *node, const struct vmdk_sparse *sparse, uint64_t sector,
@@ -75,8 +75,8 @@ static int prepare_writing(struct imgi_node *node, struct vmdk_sparse *sparse, u
     return vmdk_directory_read(node, sparse, header->rgd_offset, &sparse->rgd, err);
 }
 
-int vmdk_sparse_open(struct imgi_node *node, struct imgi_io *io, size_t extents,
-                     struct vmdk_sparse **out, img_error *err)
+int vmdk_sparse_open(struct imgi_node *node, struct imgi_io *io, enum vmdk_type type,
+                     size_t extents, struct vmdk_sparse **out, img_error *err)
 {
     struct vmdk_sparse *sparse = calloc(1, sizeof(*sparse));
     struct vmdk_header *header;
@@ -89,7 +89,10 @@ int vmdk_sparse_open(struct imgi_node *node, struct imgi_io *io, size_t extents,
         return imgi_fail_nomem(err, "a sparse extent");
     sparse->io = io;
     header = &sparse->header;
-    rc = read_header(io, header, &file_size, err);
+    if (type == VMDK_TYPE_VMFSSPARSE)
+        rc = vmdk_cowd_read_header(sparse, &file_size, err);
+    else
+        rc = read_header(sparse, &file_size, err);
     if (rc == 0 && header->gd_offset == VMDK_GD_AT_END) {
         rc = vmdk_stream_locate(io, header, &fresh, err);
         sparse->has_footer = !fresh;

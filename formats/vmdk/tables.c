@@ -29,7 +29,7 @@ int vmdk_table_check_place(const struct vmdk_sparse *sparse, const char *what, u
                          "%s entry %llu points past the end of the file (0x%llx of %llu bytes)",
                          what, (unsigned long long)index, (unsigned long long)sector * VMDK_SECTOR,
                          (unsigned long long)file_size);
-    if (sector == 0 ||
+    if (sector < sparse->header_sectors ||
         vmdk_overlaps(sector, vmdk_table_sectors(sparse), header->gd_offset, gd_sectors) ||
         (redundant &&
          vmdk_overlaps(sector, vmdk_table_sectors(sparse), header->rgd_offset, gd_sectors)) ||
@@ -62,6 +62,8 @@ static int settle_grains(void *opaque, img_error *err)
     struct vmdk_sparse *sparse = opaque;
     int rc = grow_file(sparse, err);
 
+    if (rc == 0 && sparse->cowd)
+        rc = vmdk_cowd_settle(sparse, err);
     return rc < 0 ? rc : imgi_io_flush(sparse->io, err);
 }
 

@@ -87,5 +87,7 @@ void vmdk_template_write(const struct vmdk_template *template, struct vmdk_text 
     add_geometry(template, text);
     vmdk_text_add(text, "ddb.adapterType = \"%s\"\n", template->adapter);
     add_identifiers(template, text);
+    if (template->thin)
+        vmdk_text_add(text, "ddb.thinProvisioned = \"1\"\n");
     vmdk_text_add(text, "ddb.toolsVersion = \"%s\"\n", template->tools_version);
 }

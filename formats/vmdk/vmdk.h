@@ -11,9 +11,12 @@
 #include "descriptor.h"
 #include "disk.h"
 
-/* One sparse extent file. */
+/* One sparse extent file, hosted (KDMV) or of ESX (COWD), which differ in their headers. */
 struct vmdk_sparse {
     struct imgi_io *io;
+    bool cowd;                 /* header is then what a hosted extent would say */
+    uint32_t header_sectors;   /* that it takes up */
+    uint32_t free_sector;      /* COWD: from there on nothing is used, as the file says */
     struct vmdk_header header; /* gd_offset is the real one, also when the footer told it */
     uint64_t grain;            /* bytes */
     uint64_t size;             /* bytes of disk that it may be asked for */
@@ -102,9 +105,10 @@ int vmdk_sparse_append(struct vmdk_sparse *sparse, uint64_t bytes, uint64_t *hos
 
 /* ----------------------------------------------------------------- sparse.c */
 
-/* Open a sparse extent, one of so many. *sparse is to be freed, after a failure too. */
-int vmdk_sparse_open(struct imgi_node *node, struct imgi_io *io, size_t extents,
-                     struct vmdk_sparse **sparse, img_error *err);
+/* Open a sparse extent of that type, one of so many. *sparse is to be freed, after a failure too.
+ */
+int vmdk_sparse_open(struct imgi_node *node, struct imgi_io *io, enum vmdk_type type,
+                     size_t extents, struct vmdk_sparse **sparse, img_error *err);
 /* Read one grain directory into memory, to be freed. sector has been checked with the header. */
 int vmdk_directory_read(struct imgi_node *node, const struct vmdk_sparse *sparse, uint64_t sector,
                         uint8_t **entries, img_error *err);
@@ -119,6 +123,15 @@ void vmdk_sparse_cancel(struct vmdk_sparse *sparse, const struct imgi_alloc *all
 /* As the driver's zero, within one extent. */
 int vmdk_sparse_zero(struct imgi_node *node, const struct vmdk_extent *extent, uint64_t offset,
                      uint64_t length, bool unmap, img_error *err);
+
+/* ------------------------------------------------------------------- cowd.c */
+
+/* What vmdk_sparse_open needs to know of the extent in sparse->io. */
+int vmdk_cowd_read_header(struct vmdk_sparse *sparse, uint64_t *file_size, img_error *err);
+/* Before tables name what has been appended: the file says that it is in use. */
+int vmdk_cowd_settle(struct vmdk_sparse *sparse, img_error *err);
+/* An empty extent of that many bytes. */
+int vmdk_cowd_create(struct imgi_io *io, uint64_t size, img_error *err);
 
 /* ----------------------------------------------------------------- stream.c */
 

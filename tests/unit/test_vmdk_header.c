@@ -62,11 +62,11 @@ static void other_kinds_are_named(void **state)
     img_error err;
 
     (void)state;
-    assert_int_equal(vmdk_header_decode(bytes, &header, &err), IMG_E_UNSUPPORTED);
+    assert_int_equal(vmdk_header_decode(bytes, &header, &err), IMG_E_FORMAT);
     assert_non_null(strstr(err.message, "COWD"));
     imgi_put_le64(bytes, VMDK_SESPARSE_MAGIC);
-    assert_int_equal(vmdk_header_decode(bytes, &header, &err), IMG_E_UNSUPPORTED);
-    assert_non_null(strstr(err.message, "seSparse"));
+    assert_int_equal(vmdk_header_decode(bytes, &header, &err), IMG_E_FORMAT);
+    assert_non_null(strstr(err.message, "SESPARSE"));
     memset(bytes, 0, sizeof(bytes));
     assert_int_equal(vmdk_header_decode(bytes, &header, &err), IMG_E_FORMAT);
 }

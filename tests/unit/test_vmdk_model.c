@@ -165,6 +165,40 @@ static void in_parts(void **state)
     run_model();
 }
 
+static void esx_flat(void **state)
+{
+    (void)state;
+    make("disk.vmdk", "subformat=vmfsThin");
+    run_model();
+}
+
+static void redo_log(void **state)
+{
+    (void)state;
+    make("disk.vmdk", "subformat=vmfsSparse");
+    run_model();
+}
+
+/*
+ * Extents whose grains differ, as the parts of one disk: a redo log of 512-byte grains between
+ * hosted ones of 64 KiB, and flat space whose end is no grain's.
+ */
+static void mixed(void **state)
+{
+    static const char text[] = "# Disk DescriptorFile\nversion=1\nCID=12\nparentCID=ffffffff\n"
+                               "createType=\"custom\"\n# Extent description\n"
+                               "RW 1024 SPARSE \"first.vmdk\"\n"
+                               "RW 65001 VMFSSPARSE \"second-delta.vmdk\"\n"
+                               "RW 1564 FLAT \"third-flat.vmdk\" 7\n";
+
+    (void)state;
+    make("first.vmdk", "subformat=monolithicSparse");
+    make("second.vmdk", "subformat=vmfsSparse");
+    make("third.vmdk", "subformat=monolithicFlat");
+    io_put("disk.vmdk", text, strlen(text), 0600);
+    run_model();
+}
+
 /* The parent's bytes must be hidden by zeros, and copied around partial writes. */
 static void run_child(const char *options)
 {
@@ -193,6 +227,12 @@ static void child_with_zero_grains(void **state)
     run_child("backing_file=parent.vmdk,backing_fmt=vmdk,zeroed_grain=on");
 }
 
+static void child_redo_log(void **state)
+{
+    (void)state;
+    run_child("backing_file=parent.vmdk,backing_fmt=vmdk,subformat=vmfsSparse");
+}
+
 /* VMware makes grain tables when they are needed: take away those that creation made. */
 static void without_tables(void **state)
 {
@@ -216,8 +256,12 @@ static void without_tables(void **state)
 #define MODEL(test) cmocka_unit_test_setup_teardown(test, start, stop)
 
 static const struct CMUnitTest tests[] = {
-    MODEL(sparse), MODEL(with_zero_grains),       MODEL(flat),           MODEL(in_parts),
-    MODEL(child),  MODEL(child_with_zero_grains), MODEL(without_tables),
+    MODEL(sparse),         MODEL(with_zero_grains),
+    MODEL(flat),           MODEL(in_parts),
+    MODEL(child),          MODEL(child_with_zero_grains),
+    MODEL(without_tables), MODEL(esx_flat),
+    MODEL(redo_log),       MODEL(mixed),
+    MODEL(child_redo_log),
 };
 
 IO_RUN(tests)
