@@ -42,7 +42,7 @@ enum imgi_kind {
     IMGI_DATA,   /* io and host say where the bytes are */
     IMGI_ZERO,   /* reads as zeros */
     IMGI_ABSENT, /* ask the backing image; zeros when there is none */
-    IMGI_PACKED, /* `stored` bytes at io/host, to be given to unpack; one whole cluster */
+    IMGI_PACKED, /* `stored` bytes at io/host, to be given to unpack; one whole cluster or unit */
     IMGI_OPAQUE  /* ask the driver's read */
 };
 
@@ -62,7 +62,10 @@ struct imgi_extent {
     struct imgi_io *io;
     uint64_t host;   /* byte of io */
     uint64_t stored; /* PACKED: bytes that may hold the stored form (not past the end of io) */
+    /* PACKED, where what is stored as one is no cluster: its guest bytes; at most IMGI_UNIT_MAX. */
+    uint64_t unit, unit_length;
 };
+#define IMGI_UNIT_MAX (64u << 20)
 
 /*
  * Space for guest bytes that are about to be written. The core asks for whole clusters (the last

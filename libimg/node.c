@@ -10,7 +10,7 @@
 #include "internal.h"
 
 /* How large a cluster any driver may have: packed clusters are held in memory whole. */
-#define CLUSTER_SIZE_MAX (64u << 20)
+#define CLUSTER_SIZE_MAX IMGI_UNIT_MAX
 
 static struct imgi_node *node_new(struct imgi_files *files, const struct imgi_open *how,
                                   img_error *err)
@@ -304,5 +304,12 @@ int imgi_node_map(struct imgi_node *node, uint64_t offset, uint64_t length,
                          "%s: map of %llu bytes at 0x%llx answers %llu at 0x%llx",
                          node->driver->name, (unsigned long long)length, (unsigned long long)offset,
                          (unsigned long long)extent->length, (unsigned long long)extent->offset);
+    if (extent->unit_length > IMGI_UNIT_MAX ||
+        (extent->unit_length > 0 &&
+         (offset < extent->unit ||
+          !imgi_span_ok(offset - extent->unit, extent->length, extent->unit_length))))
+        return imgi_fail(
+            err, IMG_E_INTERNAL, "%s: the run of %llu bytes at 0x%llx is no part of its unit",
+            node->driver->name, (unsigned long long)extent->length, (unsigned long long)offset);
     return 0;
 }

@@ -31,14 +31,26 @@ static int grow(uint8_t **buffer, size_t *size, size_t wanted, img_error *err)
     return 0;
 }
 
-/* Fetch the stored form of a packed cluster and unpack it into out, a whole cluster. */
-static int unpack_cluster(struct imgi_node *node, const struct imgi_extent *extent, uint8_t *out,
-                          struct imgi_scratch *scratch, img_error *err)
+/* The guest bytes that a packed extent's stored form makes: a cluster or what the driver says. */
+static struct imgi_extent unit_of(const struct imgi_node *node, const struct imgi_extent *extent)
 {
-    size_t stored = (size_t)extent->stored;
+    struct imgi_extent unit = *extent;
+
+    if (unit.unit_length == 0) {
+        unit.unit = imgi_align_down(extent->offset, node->cluster_size);
+        unit.unit_length = node->cluster_size;
+    }
+    return unit;
+}
+
+/* Fetch the stored form of a unit and unpack it into out, all of it. */
+static int unpack_unit(struct imgi_node *node, const struct imgi_extent *extent, uint8_t *out,
+                       struct imgi_scratch *scratch, img_error *err)
+{
+    size_t stored = (size_t)extent->stored, length = (size_t)extent->unit_length;
     int rc = 0;
 
-    if (extent->stored > 2 * (uint64_t)node->cluster_size + 4096)
+    if (extent->stored > 2 * extent->unit_length + 4096)
         return imgi_fail(err, IMG_E_CORRUPT, "a compressed cluster of %llu bytes",
                          (unsigned long long)extent->stored);
     if (!scratch->unpacker)
@@ -51,43 +63,43 @@ static int unpack_cluster(struct imgi_node *node, const struct imgi_extent *exte
         return rc;
     if (node->driver->unpack)
         return node->driver->unpack(node, scratch->unpacker, extent, scratch->packed, stored, out,
-                                    node->cluster_size, err);
-    return imgi_unpack(scratch->unpacker, node->pack.codec, scratch->packed, stored, out,
-                       node->cluster_size, NULL, err);
+                                    length, err);
+    return imgi_unpack(scratch->unpacker, node->pack.codec, scratch->packed, stored, out, length,
+                       NULL, err);
 }
 
-/* A part of a packed cluster, by way of scratch->cluster. */
+/* A part of a unit, by way of scratch->cluster. */
 static int read_packed_part(struct imgi_node *node, const struct imgi_extent *extent,
                             uint8_t *buffer, struct imgi_scratch *scratch, img_error *err)
 {
-    uint64_t start = imgi_align_down(extent->offset, node->cluster_size);
     int rc = 0;
 
-    if (scratch->cached != node || scratch->cached_offset != start) {
+    if (scratch->cached != node || scratch->cached_offset != extent->unit) {
         scratch->cached = NULL;
-        rc = grow(&scratch->cluster, &scratch->cluster_size, node->cluster_size, err);
+        rc = grow(&scratch->cluster, &scratch->cluster_size, (size_t)extent->unit_length, err);
         if (rc == 0)
-            rc = unpack_cluster(node, extent, scratch->cluster, scratch, err);
+            rc = unpack_unit(node, extent, scratch->cluster, scratch, err);
         if (rc < 0)
             return rc;
         if (!node->writable) {
             scratch->cached = node;
-            scratch->cached_offset = start;
+            scratch->cached_offset = extent->unit;
         }
     }
-    memcpy(buffer, scratch->cluster + (extent->offset - start), (size_t)extent->length);
+    memcpy(buffer, scratch->cluster + (extent->offset - extent->unit), (size_t)extent->length);
     return rc;
 }
 
 static int read_packed(struct imgi_node *node, const struct imgi_extent *extent, uint8_t *buffer,
                        struct imgi_scratch *scratch, img_error *err)
 {
+    struct imgi_extent unit = unit_of(node, extent);
     int rc;
 
-    if (extent->length == node->cluster_size)
-        rc = unpack_cluster(node, extent, buffer, scratch, err);
+    if (unit.length == unit.unit_length)
+        rc = unpack_unit(node, &unit, buffer, scratch, err);
     else
-        rc = read_packed_part(node, extent, buffer, scratch, err);
+        rc = read_packed_part(node, &unit, buffer, scratch, err);
     if (rc < 0)
         imgi_error_place(err, "compressed cluster of the guest's bytes at 0x%llx",
                          (unsigned long long)extent->offset);

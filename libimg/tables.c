@@ -55,5 +55,9 @@ int imgi_map_clusters(struct imgi_node *node, uint64_t size, imgi_cluster_fn *lo
         extent->host = found.host + (found.kind == IMGI_DATA ? within : 0);
         extent->stored = found.stored;
     }
+    if (found.kind == IMGI_PACKED) {
+        extent->unit = index * size;
+        extent->unit_length = size;
+    }
     return 0;
 }
