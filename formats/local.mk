@@ -3,6 +3,7 @@
 # One driver a format; registry.c lists them.
 libimgall_la_SOURCES += \
 	formats/bochs.c \
+	formats/cloop.c \
 	formats/luks.c \
 	formats/parallels.c \
 	formats/qcow.c \

@@ -4,6 +4,7 @@
 #include "driver.h"
 
 extern const struct imgi_driver imgi_driver_bochs;
+extern const struct imgi_driver imgi_driver_cloop;
 extern const struct imgi_driver imgi_driver_luks;
 extern const struct imgi_driver imgi_driver_parallels;
 extern const struct imgi_driver imgi_driver_qcow;
@@ -16,6 +17,7 @@ extern const struct imgi_driver imgi_driver_vmdk;
 /* clang-format off */
 const struct imgi_driver *const imgi_drivers[] = {
     &imgi_driver_bochs,
+    &imgi_driver_cloop,
     &imgi_driver_luks,
     &imgi_driver_parallels,
     &imgi_driver_qcow,
