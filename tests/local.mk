@@ -24,6 +24,7 @@ include $(srcdir)/tests/crash/local.mk
 include $(srcdir)/tests/fault/local.mk
 include $(srcdir)/tests/model/local.mk
 include $(srcdir)/tests/malformed/local.mk
+include $(srcdir)/tests/fuzz/local.mk
 include $(srcdir)/tests/example/local.mk
 include $(srcdir)/tests/arch/local.mk
 include $(srcdir)/tests/bench/local.mk
