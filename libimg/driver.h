@@ -28,6 +28,8 @@
 #include "seen.h"
 #include "util/bytes.h"
 #include "util/checked.h"
+#include "util/crc32c.h"
+#include "util/scramble.h"
 #include "util/xml.h"
 
 struct imgi_node;

@@ -9,8 +9,10 @@
 
 #include "internal.h"
 
-/* How large a cluster any driver may have: packed clusters are held in memory whole. */
+/* How large a cluster any driver may have: packed clusters are held in memory whole, and so is what
+ * is filled in around a write, unless that is a matter of grains. */
 #define CLUSTER_SIZE_MAX IMGI_UNIT_MAX
+#define GRAINED_CLUSTER_SIZE_MAX (256u << 20)
 
 static struct imgi_node *node_new(struct imgi_files *files, const struct imgi_open *how,
                                   img_error *err)
@@ -59,10 +61,12 @@ static int choose_driver(struct imgi_node *node, const char *format, img_error *
 /* What the driver found must be something the core can work with. */
 static int check_shape(const struct imgi_node *node, img_error *err)
 {
-    if (node->cluster_size > CLUSTER_SIZE_MAX ||
+    uint32_t limit = node->grain ? GRAINED_CLUSTER_SIZE_MAX : CLUSTER_SIZE_MAX;
+
+    if (node->cluster_size > limit ||
         (node->cluster_size != 0 && !imgi_is_pow2(node->cluster_size)))
         return imgi_fail(err, IMG_E_LIMIT, "clusters of %u bytes are more than the limit of %u",
-                         node->cluster_size, CLUSTER_SIZE_MAX);
+                         node->cluster_size, limit);
     if (node->size > INT64_MAX)
         return imgi_fail(err, IMG_E_CORRUPT, "a virtual size of %llu bytes is more than 2^63-1",
                          (unsigned long long)node->size);

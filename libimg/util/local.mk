@@ -3,7 +3,10 @@
 libimgall_la_SOURCES += \
 	libimg/util/bytes.h \
 	libimg/util/checked.h \
+	libimg/util/crc32c.c \
+	libimg/util/crc32c.h \
 	libimg/util/iszero.c \
 	libimg/util/iszero.h \
+	libimg/util/scramble.h \
 	libimg/util/xml.c \
 	libimg/util/xml.h

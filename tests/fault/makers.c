@@ -55,6 +55,9 @@ static const struct maker makers[] = {
     {"qcow2", "cluster_size=4k", true, true},
     {"qcow2", "compression_type=zstd,refcount_bits=1", true, true},
     {"luks", "iter-time=10,key-secret=key", false, false},
+    {"vhdx", NULL, false, false},
+    {"vhdx", "subformat=fixed,block_size=1M", false, false},
+    {"vhdx", "block_size=1M", true, false},
     {"vmdk", NULL, false, false},
     {"vmdk", "subformat=streamOptimized", true, false},
 };

@@ -33,6 +33,7 @@ static const struct subject subjects[] = {
     {"qcow2", "cluster_size=16k,extended_l2=on", false, false},
     {"qcow2", "cluster_size=4k", false, true},
     {"qcow2", "cluster_size=4k,compression_type=zstd", false, true},
+    {"vhdx", "block_size=1M", false, false},
     {"vmdk", "subformat=monolithicSparse", false, false},
     {"vmdk", "subformat=streamOptimized", true, false},
 };

@@ -41,6 +41,8 @@ step vmdk stream.vmdk -o subformat=streamOptimized
 step qcow2 zlib.qcow2 -c
 step qcow2 zstd.qcow2 -c -o compression_type=zstd,cluster_size=2M
 step vmdk flat.vmdk -o subformat=monolithicFlat
+step vhdx dynamic.vhdx
+step vhdx fixed.vhdx -o subformat=fixed,block_size=1M
 step qcow2 old.qcow2 -o compat=0.10,cluster_size=4k
 step raw back.raw
 
