@@ -343,6 +343,8 @@ int vmdk_check(struct imgi_node *node, struct imgi_checker *checker, img_error *
 
         if (extent->sparse && !extent->sparse->stream)
             rc = check_sparse(node, extent, checker, err);
+        else if (extent->sesparse)
+            rc = vmdk_sesparse_check_extent(node, extent, checker, err);
     }
     return rc;
 }

@@ -8,7 +8,7 @@
  */
 #include <stdlib.h>
 
-#include "vmdk.h"
+#include "sesparse.h"
 
 struct vmdk_extent *vmdk_extent_at(const struct vmdk_state *state, uint64_t offset)
 {
@@ -47,16 +47,31 @@ static int open_flat(struct vmdk_extent *extent, const struct vmdk_extent_line *
 
 static int open_sparse(struct imgi_node *node, struct vmdk_extent *extent, img_error *err)
 {
-    int rc = vmdk_sparse_open(node, extent->io, extent->type,
-                              vmdk_state(node)->descriptor.extent_count, &extent->sparse, err);
+    size_t extents = vmdk_state(node)->descriptor.extent_count;
+    uint64_t capacity = 0;
+    int rc;
 
-    if (rc == 0 && extent->sparse->size < extent->length)
-        rc =
-            imgi_fail(err, IMG_E_CORRUPT,
-                      "the file's capacity is %llu bytes, fewer than the %llu that the descriptor "
-                      "promises",
-                      (unsigned long long)extent->sparse->size, (unsigned long long)extent->length);
+    if (extent->type == VMDK_TYPE_SESPARSE) {
+        rc = vmdk_sesparse_open(node, extent->io, extents, &extent->sesparse, err);
+        if (rc == 0)
+            capacity = vmdk_sesparse_capacity(extent->sesparse);
+    } else {
+        rc = vmdk_sparse_open(node, extent->io, extent->type, extents, &extent->sparse, err);
+        if (rc == 0)
+            capacity = extent->sparse->size;
+    }
+    if (rc == 0 && capacity < extent->length)
+        rc = imgi_fail(err, IMG_E_CORRUPT,
+                       "the file's capacity is %llu bytes, fewer than the %llu that the descriptor "
+                       "promises",
+                       (unsigned long long)capacity, (unsigned long long)extent->length);
     return rc;
+}
+
+/* What is a number of grains, and not the bytes themselves. */
+static bool has_grains(enum vmdk_type type)
+{
+    return type == VMDK_TYPE_SPARSE || type == VMDK_TYPE_VMFSSPARSE || type == VMDK_TYPE_SESPARSE;
 }
 
 /* Two extents may share a file only where flat ones take different parts of it. */
@@ -66,7 +81,7 @@ static int check_shared(const struct vmdk_state *state, const struct vmdk_extent
     for (const struct vmdk_extent *other = state->extents; other < extent; other++) {
         if (other->io != extent->io)
             continue;
-        if (extent->sparse || other->sparse ||
+        if (has_grains(extent->type) || has_grains(other->type) ||
             (extent->host < other->host + other->length &&
              other->host < extent->host + extent->length))
             return imgi_fail(err, IMG_E_CORRUPT, "extents %zu and %zu are the same file",
@@ -81,7 +96,7 @@ static int judge_line(const struct imgi_node *node, const struct vmdk_extent_lin
 {
     if (line->access == VMDK_ACCESS_RDONLY && node->writable)
         return imgi_fail(err, IMG_E_RDONLY, "the extent is RDONLY: the image cannot be written");
-    if (line->type > VMDK_TYPE_VMFSSPARSE)
+    if (line->type > VMDK_TYPE_SESPARSE)
         return imgi_fail(err, IMG_E_UNSUPPORTED, "%s extents are not supported yet",
                          vmdk_type_name(line->type));
     if (line->type != VMDK_TYPE_FLAT && line->offset != 0)
@@ -99,7 +114,7 @@ static int open_file(struct imgi_node *node, struct vmdk_extent *extent,
 
     if (rc == 0 && extent->io == node->file)
         rc = imgi_fail(err, IMG_E_CORRUPT, "the extent %s is the descriptor itself", extent->name);
-    if (rc == 0 && (extent->type == VMDK_TYPE_SPARSE || extent->type == VMDK_TYPE_VMFSSPARSE))
+    if (rc == 0 && has_grains(extent->type))
         rc = open_sparse(node, extent, err);
     else if (rc == 0)
         rc = open_flat(extent, line, err);
@@ -134,6 +149,14 @@ int vmdk_extent_add(struct imgi_node *node, const struct vmdk_extent_line *line,
     return rc;
 }
 
+/* Bytes of a grain; 0: it has none. */
+static uint64_t grain_of(const struct vmdk_extent *extent)
+{
+    if (extent->sesparse)
+        return VMDK_SESPARSE_GRAIN_BYTES;
+    return extent->sparse ? extent->sparse->grain : 0;
+}
+
 /*
  * The core writes whole clusters that begin at multiples of the cluster size: that of the largest
  * grains, of which smaller ones are parts (see vmdk_sparse_reserve). A grain that does not begin
@@ -148,12 +171,15 @@ int vmdk_extents_choose_cluster(struct imgi_node *node, img_error *err)
 
     for (size_t i = 0; i < state->extent_count; i++) {
         const struct vmdk_extent *extent = &state->extents[i];
+        uint64_t grain = grain_of(extent);
 
+        if (grain == 0)
+            continue;
+        largest = IMGI_MAX(largest, grain);
+        smallest = IMGI_MIN(smallest, grain);
+        aligned = aligned && extent->offset % grain == 0;
         if (!extent->sparse)
             continue;
-        largest = IMGI_MAX(largest, extent->sparse->grain);
-        smallest = IMGI_MIN(smallest, extent->sparse->grain);
-        aligned = aligned && extent->offset % extent->sparse->grain == 0;
         packed = packed || vmdk_is_stream(&extent->sparse->header);
         node->dirty = node->dirty || extent->sparse->header.unclean_shutdown;
     }

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
-#include "vmdk.h"
+#include "sesparse.h"
 
 /* A key of the descriptor and what it is called here. */
 struct fact {
@@ -40,13 +40,17 @@ static const struct fact said[] = {
 /* --------------------------------------------------------------------- extents */
 
 /* Flags are said as they stand in the header. */
-static void say_header(struct imgi_info *info, const struct vmdk_header *header)
+static void say_header(struct imgi_info *info, const struct vmdk_sparse *sparse)
 {
+    const struct vmdk_header *header = &sparse->header;
+
     imgi_info_dict_begin(info, "header");
     imgi_info_uint(info, "version", header->version);
-    imgi_info_uint(info, "flags", header->flags);
+    imgi_info_uint(info, "flags", sparse->cowd ? VMDK_COWD_FLAGS : header->flags);
     imgi_info_uint(info, "capacity", header->capacity);
     imgi_info_uint(info, "grain-size", header->grain_size);
+    if (sparse->cowd)
+        imgi_info_uint(info, "free-sector", sparse->free_sector);
     imgi_info_bool(info, "redundant-tables", (header->flags & VMDK_FLAG_REDUNDANT) != 0);
     imgi_info_bool(info, "zeroed-grains", (header->flags & VMDK_FLAG_ZERO_GRAINS) != 0);
     imgi_info_bool(info, "clean-shutdown", !header->unclean_shutdown);
@@ -68,6 +72,8 @@ static void say_extent(struct imgi_info *info, const struct vmdk_extent *extent,
         imgi_info_string(info, "filename", extent->name);
     if (sparse)
         imgi_info_uint(info, "cluster-size", sparse->grain);
+    else if (extent->sesparse)
+        imgi_info_uint(info, "cluster-size", VMDK_SESPARSE_GRAIN_BYTES);
     /* qemu-img leaves it empty for an extent that was not found through a line. */
     imgi_info_string(info, "format",
                      extent->io && !extent->name ? "" : vmdk_type_name(extent->type));
@@ -78,7 +84,7 @@ static void say_extent(struct imgi_info *info, const struct vmdk_extent *extent,
         imgi_info_uint(info, "file-sector", line->offset);
     }
     if (sparse)
-        say_header(info, &sparse->header);
+        say_header(info, sparse);
     imgi_info_dict_end(info);
 }
 

@@ -11,6 +11,10 @@ libimgall_la_SOURCES += \
 	formats/vmdk/header.c \
 	formats/vmdk/info.c \
 	formats/vmdk/open.c \
+	formats/vmdk/sesparse.c \
+	formats/vmdk/sesparse.h \
+	formats/vmdk/sesparse_check.c \
+	formats/vmdk/sesparse_header.c \
 	formats/vmdk/sparse.c \
 	formats/vmdk/stream.c \
 	formats/vmdk/tables.c \

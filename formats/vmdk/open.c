@@ -251,6 +251,7 @@ void vmdk_close(struct imgi_node *node)
 
     for (size_t i = 0; i < state->extent_count; i++) {
         vmdk_sparse_free(state->extents[i].sparse);
+        vmdk_sesparse_free(state->extents[i].sesparse);
         free(state->extents[i].name);
     }
     free(state->extents);

@@ -240,11 +240,7 @@ static bool continues(const struct imgi_extent *run, const struct imgi_extent *m
            (run->kind != IMGI_DATA || run->host + run->length == more->host);
 }
 
-/*
- * A child whose parent has changed since must not read from it ("Virtual Disk Format 5.0", Links).
- * Compared when the parent is first needed: until then the child can be looked at.
- */
-static int judge_parent(struct imgi_node *node, img_error *err)
+int vmdk_judge_parent(struct imgi_node *node, img_error *err)
 {
     struct vmdk_state *state = vmdk_state(node);
     const struct imgi_node *parent = node->backing;
@@ -279,7 +275,7 @@ int vmdk_sparse_map(struct imgi_node *node, const struct vmdk_extent *extent, ui
         run->length += more.length;
     }
     if (rc == 0 && run->kind == IMGI_ABSENT)
-        rc = judge_parent(node, err);
+        rc = vmdk_judge_parent(node, err);
     return rc;
 }
 

@@ -10,9 +10,6 @@
  */
 #include "vmdk.h"
 
-/* Memory for the tables of one image, whatever the number of its extents: they cover 32 GiB. */
-#define TABLES_BUDGET (2u << 20)
-
 int vmdk_table_check_place(const struct vmdk_sparse *sparse, const char *what, uint64_t index,
                            uint32_t sector, img_error *err)
 {
@@ -108,7 +105,7 @@ int vmdk_tables_open(struct vmdk_sparse *sparse, size_t extents, img_error *err)
     struct imgi_cache_params params = {.io = sparse->io,
                                        .what = "grain table",
                                        .table_size = vmdk_table_bytes(sparse),
-                                       .budget = TABLES_BUDGET / IMGI_MAX(extents, 1u),
+                                       .budget = VMDK_TABLES_BUDGET / IMGI_MAX(extents, 1u),
                                        .before_write = settle_redundant,
                                        .opaque = sparse};
     int rc = imgi_cache_new(&sparse->tables, &params, err);

@@ -23,6 +23,14 @@ static int fail_no_access(uint64_t offset, img_error *err)
                      (unsigned long long)offset);
 }
 
+static int map_sesparse(struct imgi_node *node, const struct vmdk_extent *extent, uint64_t length,
+                        struct imgi_extent *run, img_error *err)
+{
+    int rc = vmdk_sesparse_map(extent->sesparse, run->offset - extent->offset, length, run, err);
+
+    return rc == 0 && run->kind == IMGI_ABSENT ? vmdk_judge_parent(node, err) : rc;
+}
+
 static int vmdk_map(struct imgi_node *node, uint64_t offset, uint64_t length,
                     struct imgi_extent *run, img_error *err)
 {
@@ -32,6 +40,8 @@ static int vmdk_map(struct imgi_node *node, uint64_t offset, uint64_t length,
     length = IMGI_MIN(length, extent->offset + extent->length - offset);
     if (extent->sparse)
         return vmdk_sparse_map(node, extent, offset, length, run, err);
+    if (extent->sesparse)
+        return map_sesparse(node, extent, length, run, err);
     if (extent->access == VMDK_ACCESS_NOACCESS)
         return fail_no_access(offset, err);
     run->length = length;

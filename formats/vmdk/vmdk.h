@@ -29,6 +29,9 @@ struct vmdk_sparse {
     struct vmdk_stream *stream; /* being written as a stream, or NULL */
 };
 
+/* Memory for the tables of one image, whatever the number of its extents. */
+#define VMDK_TABLES_BUDGET (2u << 20)
+
 struct vmdk_extent {
     uint64_t offset, length; /* bytes of the disk */
     enum vmdk_access access;
@@ -36,7 +39,8 @@ struct vmdk_extent {
     char *name;                 /* as the descriptor has it; NULL: the main file itself, or none */
     struct imgi_io *io;         /* NULL: ZERO, NOACCESS, or opened without files */
     uint64_t host;              /* FLAT, VMFS: byte of io */
-    struct vmdk_sparse *sparse; /* SPARSE */
+    struct vmdk_sparse *sparse; /* SPARSE, VMFSSPARSE */
+    struct vmdk_sesparse *sesparse; /* SESPARSE */
 };
 
 struct vmdk_state {
@@ -123,6 +127,26 @@ void vmdk_sparse_cancel(struct vmdk_sparse *sparse, const struct imgi_alloc *all
 /* As the driver's zero, within one extent. */
 int vmdk_sparse_zero(struct imgi_node *node, const struct vmdk_extent *extent, uint64_t offset,
                      uint64_t length, bool unmap, img_error *err);
+
+/*
+ * A child whose parent has changed since must not read from it ("Virtual Disk Format 5.0", Links).
+ * Asked when the parent is first needed: until then the child can be looked at.
+ */
+int vmdk_judge_parent(struct imgi_node *node, img_error *err);
+
+/* --------------------------------------------------------------- sesparse.c */
+
+/* Open a seSparse extent, one of so many. *sesparse is to be freed, after a failure too. */
+int vmdk_sesparse_open(struct imgi_node *node, struct imgi_io *io, size_t extents,
+                       struct vmdk_sesparse **sesparse, img_error *err);
+void vmdk_sesparse_free(struct vmdk_sesparse *sesparse);
+/* Bytes that it may be asked for. */
+uint64_t vmdk_sesparse_capacity(const struct vmdk_sesparse *sesparse);
+/* A run of at most length bytes from byte `at` of the extent on. run->offset is set. */
+int vmdk_sesparse_map(const struct vmdk_sesparse *sesparse, uint64_t at, uint64_t length,
+                      struct imgi_extent *run, img_error *err);
+int vmdk_sesparse_check_extent(struct imgi_node *node, const struct vmdk_extent *extent,
+                               struct imgi_checker *checker, img_error *err);
 
 /* ------------------------------------------------------------------- cowd.c */
 

@@ -14,7 +14,7 @@ grep '| [0-9a-f]\{64\} |$' "$manifest" | while IFS='|' read -r _ file _ _ sum _;
     [ "$(sha256sum <"$srcdir/fixtures/$file")" = "$sum  -" ] || fail "$file is not as in the manifest"
     case $file in
     *.qcow2) format=qcow2 ;;
-    *-flat.vmdk | *-[sf]001.vmdk | noise.bin) continue ;;
+    *-flat.vmdk | *-[sf]001.vmdk | *-delta.vmdk | *-sesparse.vmdk | noise.bin) continue ;;
     *.vmdk) format=vmdk ;;
     esac
     case $file in */base.qcow2) continue ;; esac

@@ -28,6 +28,8 @@ static const struct subject subjects[] = {
     {"vmdk/stream-footer.vmdk", "vmdk", NULL, NULL},
     {"vmdk/twoGbMaxExtentSparse-s001.vmdk", "vmdk", "twoGbMaxExtentSparse-s001.vmdk",
      "twoGbMaxExtentSparse.vmdk"},
+    {"vmdk/vmfsSparse-delta.vmdk", "vmdk", "vmfsSparse-delta.vmdk", "vmfsSparse.vmdk"},
+    {"vmdk/seSparse-sesparse.vmdk", "vmdk", "seSparse-sesparse.vmdk", "seSparse.vmdk"},
 };
 
 struct work {
@@ -119,18 +121,26 @@ static size_t run_subject(const struct subject *subject, size_t *total)
     return failures;
 }
 
+/* What the fixtures name, or what names them. */
+static void put_companions(void)
+{
+    static const char *const names[] = {"qcow2/base.qcow2", "vmdk/twoGbMaxExtentSparse.vmdk",
+                                        "vmdk/vmfsSparse.vmdk", "vmdk/seSparse.vmdk"};
+
+    for (size_t n = 0; n < sizeof(names) / sizeof(names[0]); n++) {
+        struct file file = file_fixture(names[n]);
+
+        file_put(&file, strrchr(names[n], '/') + 1);
+        file_free(&file);
+    }
+}
+
 int main(void)
 {
     size_t total = 0, failures = 0;
-    struct file file;
 
     workshop_enter();
-    file = file_fixture("qcow2/base.qcow2");
-    file_put(&file, "base.qcow2");
-    file_free(&file);
-    file = file_fixture("vmdk/twoGbMaxExtentSparse.vmdk");
-    file_put(&file, "twoGbMaxExtentSparse.vmdk");
-    file_free(&file);
+    put_companions();
     for (size_t n = 0; n < sizeof(subjects) / sizeof(subjects[0]); n++)
         failures += run_subject(&subjects[n], &total);
     workshop_leave();

@@ -46,6 +46,54 @@ static const struct field metadata_marker[] = {
     {"marker type", 12, 4, {2, 3, 4, 5}},
 };
 
+/* "ESX Server Sparse Extents". */
+static const struct field cowd_header[] = {
+    {"magic", 0, 4, {0x564d444b, 0xcafebabe}},
+    {"version", 4, 4, {2}},
+    {"flags", 8, 4, {2, 3, 4, 7}},
+    {"capacity", 12, 4, {2048, 2049, 2050, 4097, 1u << 31}},
+    {"grain size", 16, 4, {2, 3, 8, 2048, 4096, 1u << 31}},
+    {"directory", 20, 4, {3, 5, 37, 128, 1u << 31}},
+    {"directory entries", 24, 4, {2, 128, 129, 4096, 1u << 31}},
+    {"next free sector", 28, 4, {4, 5, 37, 211, 212, 1u << 31}},
+    {"cylinders", 32, 4, {0}},
+    {"unclean shutdown", 1648, 4, {0}},
+};
+
+static const struct field sesparse_header[] = {
+    {"magic", 0, 8, {0x564d444b, 0x44574f43}},
+    {"version", 8, 8, {0x200000002, 0x300000001}},
+    {"capacity", 16, 8, {2048, 2049, 32769, UINT64_C(1) << 54, UINT64_C(1) << 55}},
+    {"grain size", 24, 8, {8, 16}},
+    {"table size", 32, 8, {64, 128}},
+    {"flags", 40, 8, {2}},
+    {"reserved 1", 48, 8, {2}},
+    {"reserved 4", 72, 8, {2}},
+    {"volatile header", 80, 8, {2, 8, 64, 336, UINT64_C(1) << 55}},
+    {"volatile header's size", 88, 8, {2, 336}},
+    {"journal header", 96, 8, {8}},
+    {"journal", 112, 8, {8}},
+    {"directory", 128, 8, {2, 64, 335, 336, UINT64_C(1) << 55}},
+    {"directory's size", 136, 8, {56, 57, 336, UINT64_C(1) << 55}},
+    {"tables", 144, 8, {8, 128, 272, 273, 336, UINT64_C(1) << 55}},
+    {"tables' size", 152, 8, {63, 64, 65, 128, UINT64_C(1) << 55}},
+    {"free bitmap", 160, 8, {144}},
+    {"back map", 176, 8, {144}},
+    {"grains", 192, 8, {64, 136, 145, 335, 336, UINT64_C(1) << 55}},
+    {"grains' size", 200, 8, {8, 100, 2056, UINT64_C(1) << 55}},
+    {"padding", 504, 8, {0}},
+    {"volatile magic", 512, 8, {0xcafecafe}},
+    {"replay", 512 + 24, 8, {0}},
+    {"volatile padding", 512 + 32, 8, {0}},
+    {"directory entry", 8 * 512, 8, {UINT64_C(0x1000000000000001), UINT64_C(0x2000000000000000)}},
+    {"table entry",
+     64 * 512,
+     8,
+     {UINT64_C(1) << 60, UINT64_C(2) << 60, UINT64_C(3) << 60, (UINT64_C(3) << 60) + 1,
+      (UINT64_C(3) << 60) + (UINT64_C(256) << 48), (UINT64_C(3) << 60) + (UINT64_C(257) << 48),
+      UINT64_C(4) << 60}},
+};
+
 /* An entry of a grain directory or grain table: a sector. */
 static void add_entry(struct changes *changes, const struct file *file, const char *name,
                       unsigned index, size_t offset)
@@ -104,7 +152,17 @@ static void add_footer(struct changes *changes, const struct file *file)
 void changes_vmdk(struct changes *changes, const struct file *file)
 {
     uint64_t directory = file_get(file, 56, 8, false);
+    uint64_t magic = file_get(file, 0, 4, false);
 
+    if (magic == 0x44574f43) {
+        change_add_fields(changes, cowd_header, COUNT(cowd_header), 0, false);
+        add_tables(changes, file, file_get(file, 20, 4, false));
+        return;
+    }
+    if (magic == 0xcafebabe) {
+        change_add_fields(changes, sesparse_header, COUNT(sesparse_header), 0, false);
+        return;
+    }
     change_add_fields(changes, header, COUNT(header), 0, false);
     if (directory == DIRECTORY_AT_END)
         add_footer(changes, file);

@@ -38,6 +38,8 @@ static const struct subject subjects[] = {
     {"vmdk/twoGbMaxExtentSparse-s001.vmdk", "vmdk", "twoGbMaxExtentSparse-s001.vmdk",
      "twoGbMaxExtentSparse.vmdk", 0},
     {"vmdk/twoGbMaxExtentSparse.vmdk", "vmdk", "twoGbMaxExtentSparse.vmdk", NULL, 0},
+    {"vmdk/vmfsSparse-delta.vmdk", "vmdk", "vmfsSparse-delta.vmdk", "vmfsSparse.vmdk", 0},
+    {"vmdk/seSparse-sesparse.vmdk", "vmdk", "seSparse-sesparse.vmdk", "seSparse.vmdk", 0},
 };
 
 struct cuts {
@@ -87,9 +89,13 @@ static void run(void *opaque, size_t n, char complaint[COMPLAINT_MAX])
 /* What the fixtures name must be there, in whole. */
 static void put_companions(void)
 {
-    static const char *const names[] = {
-        "qcow2/base.qcow2", "vmdk/monolithicFlat.vmdk", "vmdk/monolithicFlat-flat.vmdk",
-        "vmdk/twoGbMaxExtentSparse.vmdk", "vmdk/twoGbMaxExtentSparse-s001.vmdk"};
+    static const char *const names[] = {"qcow2/base.qcow2",
+                                        "vmdk/monolithicFlat.vmdk",
+                                        "vmdk/monolithicFlat-flat.vmdk",
+                                        "vmdk/twoGbMaxExtentSparse.vmdk",
+                                        "vmdk/twoGbMaxExtentSparse-s001.vmdk",
+                                        "vmdk/vmfsSparse.vmdk",
+                                        "vmdk/seSparse.vmdk"};
 
     for (size_t n = 0; n < sizeof(names) / sizeof(names[0]); n++) {
         struct file file = file_fixture(names[n]);

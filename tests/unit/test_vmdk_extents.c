@@ -153,7 +153,7 @@ static void refusals(void **state)
         {CUSTOM "RW 9223372036854775807 ZERO\n", IMG_E_CORRUPT},
         {CUSTOM "RW 18014398509481983 ZERO\nRW 1 ZERO\n", IMG_E_CORRUPT},
         {CUSTOM "RW 1 VMFSSPARSE \"a\"\n", IMG_E_FORMAT},
-        {CUSTOM "RW 1 SESPARSE \"a\"\n", IMG_E_UNSUPPORTED},
+        {CUSTOM "RW 1 SESPARSE \"a\"\n", IMG_E_FORMAT},
         {CUSTOM "RW 1 VMFSRDM \"a\"\n", IMG_E_UNSUPPORTED},
         {CUSTOM "RW 1 FLAT \"nbd://host/x\" 0\n", IMG_E_DENIED},
         {CUSTOM "isNativeSnapshot=\"yes\"\nRW 1 FLAT \"a\" 0\n", IMG_E_UNSUPPORTED},
