@@ -20,6 +20,7 @@ interop_tests += tests/interop/matrix-qcow2-refcounts.sh
 interop_tests += tests/interop/matrix-qcow2-v2.sh
 interop_tests += tests/interop/matrix-vhdx.sh
 interop_tests += tests/interop/matrix-vmdk-sparse.sh
+interop_tests += tests/interop/matrix-vmdk-esx.sh
 interop_tests += tests/interop/matrix-vmdk-flat.sh
 interop_tests += tests/interop/matrix-vmdk-stream.sh
 interop_tests += tests/interop/matrix-raw.sh
