@@ -12,6 +12,7 @@ extern const struct imgi_driver imgi_driver_qcow2;
 extern const struct imgi_driver imgi_driver_qed;
 extern const struct imgi_driver imgi_driver_raw;
 extern const struct imgi_driver imgi_driver_vdi;
+extern const struct imgi_driver imgi_driver_vhd;
 extern const struct imgi_driver imgi_driver_vhdx;
 extern const struct imgi_driver imgi_driver_vmdk;
 
@@ -26,6 +27,7 @@ const struct imgi_driver *const imgi_drivers[] = {
     &imgi_driver_qed,
     &imgi_driver_raw,
     &imgi_driver_vdi,
+    &imgi_driver_vhd,
     &imgi_driver_vhdx,
     &imgi_driver_vmdk,
     NULL,

@@ -10,23 +10,13 @@
 
 #include "driver.h"
 
-/* The finaliser of MurmurHash3 (public domain): every bit of the result depends on every bit. */
-static uint64_t scramble(uint64_t value)
-{
-    value ^= value >> 33;
-    value *= UINT64_C(0xff51afd7ed558ccd);
-    value ^= value >> 33;
-    value *= UINT64_C(0xc4ceb9fe1a85ec53);
-    return value ^ value >> 33;
-}
-
 uint64_t imgi_ident_mix(uint64_t seed, const void *bytes, size_t length)
 {
     const uint8_t *at = bytes;
 
     for (size_t i = 0; i < length; i++)
-        seed = scramble(seed ^ at[i]) + 1;
-    return scramble(seed);
+        seed = imgi_scramble(seed ^ at[i]) + 1;
+    return imgi_scramble(seed);
 }
 
 uint64_t imgi_ident_seed(void)
@@ -48,7 +38,7 @@ uint64_t imgi_ident_fresh(uint64_t old)
 void imgi_ident_uuid(uint64_t *seed, uint8_t uuid[IMGI_UUID_BYTES])
 {
     for (size_t i = 0; i < IMGI_UUID_BYTES; i += 8) {
-        *seed = scramble(*seed + 1);
+        *seed = imgi_scramble(*seed + 1);
         imgi_put_be64(uuid + i, *seed);
     }
     uuid[6] = (uint8_t)((uuid[6] & 0x0f) | 0x40); /* version 4, RFC 4122 section 4.4 */

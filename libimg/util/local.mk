@@ -8,5 +8,7 @@ libimgall_la_SOURCES += \
 	libimg/util/iszero.c \
 	libimg/util/iszero.h \
 	libimg/util/scramble.h \
+	libimg/util/utf16.c \
+	libimg/util/utf16.h \
 	libimg/util/xml.c \
 	libimg/util/xml.h

@@ -1,0 +1,83 @@
+/*
+ * VHD: the disks of Virtual PC, Hyper-V and Azure. SPDX-License-Identifier: BSD-2-Clause
+ *
+ * The driver's table, and the fixed type, where the file is the disk with a footer behind it.
+ * qemu-img calls the format vpc. Fixed images are not probed, as there: nothing tells them from raw
+ * ones but what stands at their end.
+ */
+#include "vhd.h"
+
+static int vhd_probe(const struct imgi_probe *probe)
+{
+    return probe->length >= VHD_FOOTER_BYTES && vhd_footer_looks_like(probe->head) ? 100 : 0;
+}
+
+static int vhd_map(struct imgi_node *node, uint64_t offset, uint64_t length,
+                   struct imgi_extent *run, img_error *err)
+{
+    if (!vhd_is_fixed(vhd_state(node)))
+        return vhd_block_map(node, offset, length, run, err);
+    *run = (struct imgi_extent){.offset = offset,
+                                .length = length,
+                                .kind = IMGI_DATA,
+                                .flags =
+                                    IMGI_EXTENT_HOLES | (node->writable ? IMGI_EXTENT_INPLACE : 0),
+                                .io = node->file,
+                                .host = offset};
+    return 0;
+}
+
+static int vhd_zero(struct imgi_node *node, uint64_t offset, uint64_t length, bool unmap,
+                    img_error *err)
+{
+    if (!vhd_is_fixed(vhd_state(node)))
+        return vhd_block_zero(node, offset, length, unmap, err);
+    return imgi_io_zero(node->file, offset, length, unmap, err);
+}
+
+/* The parent would show through where nothing is, so only what is here can be given up. */
+static int vhd_discard(struct imgi_node *node, uint64_t offset, uint64_t length, img_error *err)
+{
+    int rc = 0;
+
+    while (rc == 0 && length > 0) {
+        struct imgi_extent run = {0};
+
+        rc = vhd_map(node, offset, length, &run, err);
+        if (rc == 0 && run.kind == IMGI_DATA)
+            rc = imgi_io_discard(node->file, run.host, run.length, err);
+        offset += run.length;
+        length -= run.length;
+    }
+    return rc;
+}
+
+/* An image whose last footer was damaged gets a new one before anything changes. */
+static int vhd_begin_write(struct imgi_node *node, img_error *err)
+{
+    return vhd_state(node)->footer_found ? 0 : vhd_footer_write(node, err);
+}
+
+const struct imgi_driver imgi_driver_vhd = {
+    .name = "vpc",
+    .state_size = sizeof(struct vhd_state),
+    .create_options = vhd_create_options,
+    .open_options = vhd_open_options,
+    .backing_typed = true,
+    .probe = vhd_probe,
+    .create = vhd_create,
+    .open = vhd_open,
+    .close = vhd_close,
+    .begin_write = vhd_begin_write,
+    .map = vhd_map,
+    .reserve = vhd_reserve,
+    .link = vhd_link,
+    .cancel = vhd_cancel,
+    .zero = vhd_zero,
+    .discard = vhd_discard,
+    .flush = vhd_flush,
+    .reach = vhd_reach,
+    .resize = vhd_resize,
+    .check = vhd_check,
+    .measure = vhd_measure,
+};
