@@ -181,7 +181,7 @@ static bool check(struct cli *cli, const struct args *args, img_job *job, img_im
 
 static int run(struct cli *cli, int argc, char **argv)
 {
-    struct args args = {0};
+    struct args args = {.open = {.flags = IMG_OPEN_PIPE}};
     img_image *image = NULL;
     img_error err = {0};
     img_job *job = NULL;

@@ -152,6 +152,7 @@ static bool follow(struct cli *cli, const struct args *args, json_t *list, struc
     open.format = link->format;
     if (json_array_size(list) > 0) {
         open.found = true;
+        open.flags &= ~(unsigned)IMG_OPEN_PIPE;
         open.image_opts = false;
     }
     info = look(cli, link->name, &open, args->limits, &below);
@@ -202,7 +203,7 @@ static void print(const struct cli *cli, const struct args *args, const json_t *
 
 static int run(struct cli *cli, int argc, char **argv)
 {
-    struct args args = {0};
+    struct args args = {.open = {.flags = IMG_OPEN_PIPE}};
     json_t *list;
 
     if (!parse(cli, &args, argc, argv))

@@ -23,7 +23,6 @@ struct check {
     uint64_t unit;            /* bytes that one bit of `grains` stands for */
     struct imgi_seen *grains; /* in units from the first grain on */
     struct imgi_seen *tables; /* in sectors */
-    uint64_t stored;          /* grains found */
     uint64_t end;             /* of the last table or grain */
 };
 
@@ -90,7 +89,6 @@ static int check_grain(struct check *check, uint64_t grain, uint32_t sector, str
     uint64_t entry = grain % sparse->header.num_gtes;
     int rc;
 
-    check->stored++;
     if (!stream)
         stored = IMGI_MIN(stored, sparse->size - grain * sparse->grain);
     if (host < first) {
@@ -271,18 +269,6 @@ static int check_tables(struct check *check, img_error *err)
 
 /* ---------------------------------------------------------------------- extents */
 
-static int check_stream(const struct check *check, img_error *err)
-{
-    uint64_t walked = 0;
-    int rc = vmdk_walk_stream(check->sparse, check->file, check->checker, &walked, err);
-
-    if (rc == 0 && walked != check->stored)
-        imgi_found(check->checker, IMGI_FINDING_CORRUPTION,
-                   "ERROR %s: the stream has %llu grains, its tables name %llu", check->file,
-                   (unsigned long long)walked, (unsigned long long)check->stored);
-    return rc;
-}
-
 /* ESX would go on writing there. */
 static void check_free_sector(const struct check *check)
 {
@@ -322,8 +308,8 @@ static int check_sparse(struct imgi_node *node, const struct vmdk_extent *extent
         rc = check_tables(&check, err);
     if (rc == 0)
         check_free_sector(&check);
-    if (rc == 0 && sparse->has_footer)
-        rc = check_stream(&check, err);
+    if (rc == 0 && stream)
+        rc = vmdk_walk_stream(node, sparse, checker, err);
 out:
     imgi_seen_free(check.grains);
     imgi_seen_free(check.tables);
@@ -341,7 +327,9 @@ int vmdk_check(struct imgi_node *node, struct imgi_checker *checker, img_error *
     for (size_t i = 0; rc == 0 && i < state->extent_count; i++) {
         const struct vmdk_extent *extent = &state->extents[i];
 
-        if (extent->sparse && !extent->sparse->stream)
+        if (extent->sparse && extent->sparse->sequence)
+            rc = vmdk_walk_stream(node, extent->sparse, checker, err);
+        else if (extent->sparse && !extent->sparse->stream)
             rc = check_sparse(node, extent, checker, err);
         else if (extent->sesparse)
             rc = vmdk_sesparse_check_extent(node, extent, checker, err);

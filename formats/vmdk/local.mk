@@ -9,8 +9,11 @@ libimgall_la_SOURCES += \
 	formats/vmdk/disk.h \
 	formats/vmdk/extents.c \
 	formats/vmdk/header.c \
+	formats/vmdk/importer.c \
+	formats/vmdk/importer.h \
 	formats/vmdk/info.c \
 	formats/vmdk/open.c \
+	formats/vmdk/sequence.c \
 	formats/vmdk/sesparse.c \
 	formats/vmdk/sesparse.h \
 	formats/vmdk/sesparse_check.c \

@@ -227,7 +227,10 @@ int vmdk_open(struct imgi_node *node, img_error *err)
         rc = imgi_io_read(node->file, head, (size_t)IMGI_MIN(file_size, sizeof(head)), 0, err);
     if (rc < 0)
         return rc;
-    if (vmdk_descriptor_looks_like(head, sizeof(head)))
+    if (vmdk_descriptor_looks_like(head, sizeof(head)) && imgi_io_is_pipe(node->file))
+        rc = imgi_fail(err, IMG_E_UNSUPPORTED,
+                       "a descriptor cannot be read from a pipe: the extents are other files");
+    else if (vmdk_descriptor_looks_like(head, sizeof(head)))
         rc = open_separate(node, file_size, err);
     else if (imgi_get_le32(head) != VMDK_MAGIC && vmdk_magic_name(head))
         rc = fail_part(vmdk_magic_name(head), err);

@@ -75,13 +75,33 @@ static int prepare_writing(struct imgi_node *node, struct vmdk_sparse *sparse, u
     return vmdk_directory_read(node, sparse, header->rgd_offset, &sparse->rgd, err);
 }
 
+static int judge_piped(const struct vmdk_header *header, img_error *err)
+{
+    if (vmdk_is_stream(header))
+        return 0;
+    return imgi_fail(err, IMG_E_UNSUPPORTED,
+                     "of VMDK images only streamOptimized ones can be read from a pipe");
+}
+
+/* Where the header leaves it to the footer. */
+static int locate_directory(struct vmdk_sparse *sparse, bool *fresh, img_error *err)
+{
+    int rc;
+
+    if (sparse->header.gd_offset != VMDK_GD_AT_END)
+        return 0;
+    rc = vmdk_stream_locate(sparse->io, &sparse->header, fresh, err);
+    sparse->has_footer = !*fresh;
+    return rc;
+}
+
 int vmdk_sparse_open(struct imgi_node *node, struct imgi_io *io, enum vmdk_type type,
                      size_t extents, struct vmdk_sparse **out, img_error *err)
 {
     struct vmdk_sparse *sparse = calloc(1, sizeof(*sparse));
     struct vmdk_header *header;
     uint64_t file_size;
-    bool fresh = false;
+    bool fresh = false, piped = imgi_io_is_pipe(io) && !node->writable;
     int rc;
 
     *out = sparse;
@@ -93,10 +113,8 @@ int vmdk_sparse_open(struct imgi_node *node, struct imgi_io *io, enum vmdk_type 
         rc = vmdk_cowd_read_header(sparse, &file_size, err);
     else
         rc = read_header(sparse, &file_size, err);
-    if (rc == 0 && header->gd_offset == VMDK_GD_AT_END) {
-        rc = vmdk_stream_locate(io, header, &fresh, err);
-        sparse->has_footer = !fresh;
-    }
+    if (rc == 0)
+        rc = piped ? judge_piped(header, err) : locate_directory(sparse, &fresh, err);
     if (rc < 0)
         return rc;
     sparse->grain = header->grain_size * VMDK_SECTOR;
@@ -107,6 +125,8 @@ int vmdk_sparse_open(struct imgi_node *node, struct imgi_io *io, enum vmdk_type 
                            "bytes of all grain directories", err);
     if (rc < 0)
         return rc;
+    if (piped)
+        return vmdk_sequence_begin(sparse, err);
     if (fresh && !node->writable)
         return imgi_fail(err, IMG_E_CORRUPT, "the stream has no footer: it ends behind its header");
     if (fresh)
@@ -125,6 +145,7 @@ void vmdk_sparse_free(struct vmdk_sparse *sparse)
     imgi_cache_free(sparse->tables);
     imgi_cache_free(sparse->redundant);
     free(sparse->stream);
+    vmdk_sequence_free(sparse->sequence);
     free(sparse->gd);
     free(sparse->rgd);
     free(sparse);
@@ -233,6 +254,13 @@ static int map_table(const struct imgi_node *node, const struct vmdk_sparse *spa
     return 0;
 }
 
+static int map_at(const struct imgi_node *node, const struct vmdk_sparse *sparse, uint64_t at,
+                  uint64_t length, struct imgi_extent *run, img_error *err)
+{
+    return sparse->sequence ? vmdk_sequence_map(sparse, at, length, run, err)
+                            : map_table(node, sparse, at, length, run, err);
+}
+
 /* Whether more, which follows run in the extent, can be a part of it. */
 static bool continues(const struct imgi_extent *run, const struct imgi_extent *more)
 {
@@ -264,12 +292,12 @@ int vmdk_sparse_map(struct imgi_node *node, const struct vmdk_extent *extent, ui
 {
     const struct vmdk_sparse *sparse = extent->sparse;
     uint64_t at = offset - extent->offset;
-    int rc = map_table(node, sparse, at, length, run, err);
+    int rc = map_at(node, sparse, at, length, run, err);
 
     while (rc == 0 && run->length < length) {
         struct imgi_extent more = {0};
 
-        if (map_table(node, sparse, at + run->length, length - run->length, &more, NULL) < 0 ||
+        if (map_at(node, sparse, at + run->length, length - run->length, &more, NULL) < 0 ||
             !continues(run, &more))
             break;
         run->length += more.length;

@@ -112,35 +112,46 @@ static int judge_marker(const struct vmdk_marker *marker, const struct imgi_exte
     return 0;
 }
 
-int vmdk_unpack(const struct imgi_node *node, struct imgi_unpacker *unpacker,
-                const struct imgi_extent *extent, const void *in, size_t in_length, void *out,
-                size_t out_length, img_error *err)
+int vmdk_grain_unpack(const struct vmdk_sparse *sparse, struct imgi_unpacker *unpacker,
+                      const struct vmdk_grain *grain, const uint8_t *bytes, uint8_t *out,
+                      img_error *err)
 {
-    const struct vmdk_extent *owner = vmdk_extent_at(vmdk_state(node), extent->offset);
-    uint64_t at = imgi_align_down(extent->offset - owner->offset, owner->sparse->grain);
-    uint64_t wanted = IMGI_MIN(out_length, owner->length - at);
-    const uint8_t *bytes = in;
-    uint8_t *grain = out;
-    struct vmdk_marker marker;
+    uint64_t at = grain->number * sparse->grain;
+    uint64_t wanted = at < sparse->size ? IMGI_MIN(sparse->grain, sparse->size - at) : 0;
     size_t produced = 0;
-    int rc;
+    int rc = imgi_unpack(unpacker, IMGI_CODEC_ZLIB, bytes + VMDK_GRAIN_MARKER_BYTES, grain->size,
+                         out, (size_t)sparse->grain, &produced, err);
 
-    if (in_length <= VMDK_GRAIN_MARKER_BYTES)
-        return imgi_fail(err, IMG_E_CORRUPT, "the grain at 0x%llx lies past the end of the file",
-                         (unsigned long long)extent->host);
-    marker = (struct vmdk_marker){.value = imgi_get_le64(bytes), .size = imgi_get_le32(bytes + 8)};
-    rc = judge_marker(&marker, extent, at / VMDK_SECTOR, in_length, err);
-    if (rc == 0)
-        rc = imgi_unpack(unpacker, IMGI_CODEC_ZLIB, bytes + VMDK_GRAIN_MARKER_BYTES, marker.size,
-                         out, out_length, &produced, err);
     if (rc < 0)
         return rc;
     /* Of the disk's last grain QEMU stores only what belongs to the disk. */
     if (produced < wanted)
         return imgi_fail(err, IMG_E_CORRUPT, "the grain at 0x%llx has %zu bytes instead of %llu",
-                         (unsigned long long)extent->host, produced, (unsigned long long)wanted);
-    memset(grain + produced, 0, out_length - produced);
+                         (unsigned long long)grain->host, produced, (unsigned long long)wanted);
+    memset(out + produced, 0, (size_t)sparse->grain - produced);
     return 0;
+}
+
+int vmdk_unpack(const struct imgi_node *node, struct imgi_unpacker *unpacker,
+                const struct imgi_extent *extent, const void *in, size_t in_length, void *out,
+                size_t out_length, img_error *err)
+{
+    const struct vmdk_extent *owner = vmdk_extent_at(vmdk_state(node), extent->offset);
+    const struct vmdk_sparse *sparse = owner->sparse;
+    struct vmdk_grain grain = {.number = (extent->offset - owner->offset) / sparse->grain,
+                               .host = extent->host};
+    const uint8_t *bytes = in;
+    struct vmdk_marker marker;
+    int rc;
+
+    (void)out_length;
+    if (in_length <= VMDK_GRAIN_MARKER_BYTES)
+        return imgi_fail(err, IMG_E_CORRUPT, "the grain at 0x%llx lies past the end of the file",
+                         (unsigned long long)extent->host);
+    marker = (struct vmdk_marker){.value = imgi_get_le64(bytes), .size = imgi_get_le32(bytes + 8)};
+    rc = judge_marker(&marker, extent, grain.number * sparse->header.grain_size, in_length, err);
+    grain.size = marker.size;
+    return rc < 0 ? rc : vmdk_grain_unpack(sparse, unpacker, &grain, bytes, out, err);
 }
 
 /* --------------------------------------------------------------------------- writing */

@@ -57,6 +57,14 @@ static int vmdk_map(struct imgi_node *node, uint64_t offset, uint64_t length,
     return 0;
 }
 
+/* Only one extent can come through a pipe, with its descriptor inside. */
+static int vmdk_pass(struct imgi_node *node, uint64_t offset, img_error *err)
+{
+    const struct vmdk_sparse *sparse = vmdk_state(node)->extents[0].sparse;
+
+    return sparse->sequence ? vmdk_sequence_pass(sparse, offset, err) : 0;
+}
+
 static int vmdk_reserve(struct imgi_node *node, struct imgi_alloc *alloc, img_error *err)
 {
     const struct vmdk_extent *extent = vmdk_extent_at(vmdk_state(node), alloc->from);
@@ -132,6 +140,7 @@ const struct imgi_driver imgi_driver_vmdk = {
     .begin_write = vmdk_begin_write,
     .info = vmdk_info,
     .map = vmdk_map,
+    .pass = vmdk_pass,
     .reserve = vmdk_reserve,
     .link = vmdk_link,
     .cancel = vmdk_cancel,

@@ -26,7 +26,8 @@ struct vmdk_sparse {
     struct imgi_cache *tables, *redundant; /* redundant: as rgd */
     uint64_t next; /* writable: the first byte that nothing uses, at a grain's border */
     bool has_footer;
-    struct vmdk_stream *stream; /* being written as a stream, or NULL */
+    struct vmdk_stream *stream;     /* being written as a stream, or NULL */
+    struct vmdk_sequence *sequence; /* being read from a pipe, or NULL: then there are no tables */
 };
 
 /* Memory for the tables of one image, whatever the number of its extents. */
@@ -177,12 +178,34 @@ int vmdk_stream_reserve(struct vmdk_sparse *sparse, uint64_t grain, struct imgi_
                         img_error *err);
 void vmdk_stream_cancel(struct vmdk_sparse *sparse, const struct imgi_alloc *alloc);
 int vmdk_stream_finish(struct vmdk_sparse *sparse, img_error *err);
+/* A grain as its marker has it. */
+struct vmdk_grain {
+    uint64_t number; /* of the extent's grains */
+    uint64_t host;   /* byte of the file where the marker is */
+    uint32_t size;   /* compressed bytes */
+};
+
+/* Decompress a grain, its marker in front, into a whole grain's bytes. */
+int vmdk_grain_unpack(const struct vmdk_sparse *sparse, struct imgi_unpacker *unpacker,
+                      const struct vmdk_grain *grain, const uint8_t *bytes, uint8_t *out,
+                      img_error *err);
 int vmdk_pack(const struct imgi_node *node, struct imgi_packer *packer, uint64_t offset,
               const void *in, size_t length, void *out, size_t capacity, size_t *packed,
               img_error *err);
 int vmdk_unpack(const struct imgi_node *node, struct imgi_unpacker *unpacker,
                 const struct imgi_extent *extent, const void *in, size_t in_length, void *out,
                 size_t out_length, img_error *err);
+
+/* --------------------------------------------------------------- sequence.c */
+
+/* A stream in a pipe, whose header is there. */
+int vmdk_sequence_begin(struct vmdk_sparse *sparse, img_error *err);
+void vmdk_sequence_free(struct vmdk_sequence *sequence); /* NULL is allowed */
+/* One run from byte `at` of the extent on, as far as that is known without going on. */
+int vmdk_sequence_map(const struct vmdk_sparse *sparse, uint64_t at, uint64_t length,
+                      struct imgi_extent *run, img_error *err);
+/* As the driver's pass. */
+int vmdk_sequence_pass(const struct vmdk_sparse *sparse, uint64_t at, img_error *err);
 
 /* ----------------------------------------- cid.c, create.c, check.c, info.c */
 

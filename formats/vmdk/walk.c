@@ -1,124 +1,119 @@
 /*
- * Reading a stream as importers do: once, from front to back. SPDX-License-Identifier: BSD-2-Clause
+ * Checking a stream by reading it as importers do. SPDX-License-Identifier: BSD-2-Clause
  *
- * They want grains in ascending order, markers they know, a footer, one sector of end-of-stream and
- * nothing behind it. Each step goes at least one sector forward, so the walk ends with the file.
+ * A stream that promises a footer, and one whose tables are in front but where something is wrong,
+ * is corrupt. One whose tables are in front, all of it sound, but out of order or without the end
+ * that importers want, which is how QEMU writes them, can be read by everybody who does not read
+ * from front to back: it is reported like lost space, as something that does the data no harm.
  */
+#include <stdlib.h>
+
+#include "importer.h"
 #include "walk.h"
 
-struct walk {
-    const struct vmdk_sparse *sparse;
-    const char *file;
-    struct imgi_checker *checker;
-    uint64_t at, file_size;
-    uint64_t grains; /* met so far */
-    uint64_t next;   /* one more than the last grain's number */
-    bool footer, ended;
+/* More kinds than there are. */
+#define KINDS 24
+
+/* Faults of one kind, of which the first is told: a hostile stream can have millions. */
+struct kind {
+    const char *what;
+    uint64_t count;
 };
 
-static void fault(struct walk *walk, const char *what)
+struct walk {
+    const struct imgi_node *node;
+    const struct vmdk_sparse *sparse;
+    struct imgi_checker *checker;
+    struct vmdk_importer importer;
+    struct imgi_unpacker *unpacker;
+    uint8_t *packed, *grain; /* a marker with its grain, and a grain */
+    struct kind kinds[KINDS];
+};
+
+static void report(void *opaque, enum vmdk_fault fault, uint64_t at, const char *what)
 {
-    imgi_found(walk->checker, IMGI_FINDING_CORRUPTION, "ERROR %s: stream at 0x%llx: %s", walk->file,
-               (unsigned long long)walk->at, what);
+    struct walk *walk = opaque;
+    bool harmless = fault != VMDK_FAULT_DAMAGE && !vmdk_importer_is_canonical(&walk->importer);
+    size_t n = 0;
+
+    while (n + 1 < KINDS && walk->kinds[n].what && walk->kinds[n].what != what)
+        n++;
+    walk->kinds[n].what = what;
+    if (walk->kinds[n].count++ == 0)
+        imgi_found(walk->checker, harmless ? IMGI_FINDING_LEAK : IMGI_FINDING_CORRUPTION,
+                   "%s %s: stream at 0x%llx: %s", harmless ? "WARNING" : "ERROR",
+                   walk->sparse->io->name, (unsigned long long)at, what);
 }
 
-static void walk_grain(struct walk *walk, const struct vmdk_marker *marker)
+static void report_counts(const struct walk *walk)
 {
-    const struct vmdk_header *header = &walk->sparse->header;
-    uint64_t grain = marker->value / header->grain_size;
-    const uint8_t *entries = NULL;
-
-    walk->grains++;
-    if (marker->value >= header->capacity || marker->value % header->grain_size != 0) {
-        fault(walk, "a grain with an impossible sector number");
-    } else if (grain < walk->next) {
-        fault(walk, "grains are not in ascending order");
-    } else {
-        walk->next = grain + 1;
-        if (vmdk_table_get(walk->sparse, grain / VMDK_NUM_GTES, &entries, NULL) < 0 || !entries ||
-            imgi_get_le32(entries + 4 * (grain % VMDK_NUM_GTES)) != walk->at / VMDK_SECTOR)
-            fault(walk, "a grain that its table does not name");
-    }
-    walk->at = imgi_align_up(walk->at + VMDK_GRAIN_MARKER_BYTES + marker->size, VMDK_SECTOR);
+    for (size_t n = 0; n < KINDS && walk->kinds[n].what; n++)
+        if (walk->kinds[n].count > 1)
+            imgi_found(walk->checker, IMGI_FINDING_REPAIRED, "%s: stream: %s: %llu times",
+                       walk->sparse->io->name, walk->kinds[n].what,
+                       (unsigned long long)walk->kinds[n].count);
 }
 
-/* A table belongs to the grain before it. */
-static void walk_table(struct walk *walk)
+/* A grain whose bytes are not there is the importer's finding, which comes to the file's end. */
+static int walk_grain(struct walk *walk, const struct vmdk_grain *grain, img_error *err)
 {
-    const struct vmdk_sparse *sparse = walk->sparse;
-    uint64_t index = walk->next > 0 ? (walk->next - 1) / VMDK_NUM_GTES : 0;
+    size_t stored = VMDK_GRAIN_MARKER_BYTES + grain->size;
+    img_error failure = {0};
+    int rc = imgi_io_read(walk->sparse->io, walk->packed, stored, grain->host, &failure);
 
-    if (imgi_get_le32(sparse->gd + 4 * index) != walk->at / VMDK_SECTOR + 1)
-        fault(walk, "a grain table that the directory does not name");
+    if (rc == 0 &&
+        vmdk_grain_unpack(walk->sparse, walk->unpacker, grain, walk->packed, walk->grain, NULL) < 0)
+        report(walk, VMDK_FAULT_DAMAGE, grain->host,
+               "a grain that cannot be decompressed to its size");
+    imgi_io_pass(walk->sparse->io, walk->importer.at);
+    if (rc == 0 || rc == IMG_E_RANGE)
+        return 0;
+    if (err)
+        *err = failure;
+    return rc;
 }
 
-static void walk_metadata(struct walk *walk, const struct vmdk_marker *marker)
+static int walk_grains(struct walk *walk, img_error *err)
 {
-    uint64_t sectors = 1;
+    uint64_t size = walk->node->size;
+    bool more = true;
+    int rc = 0;
 
-    switch (marker->type) {
-    case VMDK_MARKER_EOS:
-        walk->ended = true;
-        if (marker->value != 0)
-            fault(walk, "an end-of-stream marker that announces more");
-        break;
-    case VMDK_MARKER_GT:
-        walk_table(walk);
-        break;
-    case VMDK_MARKER_GD:
-        if (walk->at / VMDK_SECTOR + 1 != walk->sparse->header.gd_offset)
-            fault(walk, "a grain directory that the footer does not name");
-        break;
-    case VMDK_MARKER_FOOTER:
-        walk->footer = true;
-        break;
-    case VMDK_MARKER_PROGRESS:
-        break;
-    default:
-        fault(walk, "an unknown marker");
-        walk->ended = true;
+    while (rc == 0 && more) {
+        struct vmdk_grain grain;
+
+        rc = vmdk_importer_next(&walk->importer, &grain, &more, err);
+        if (rc == 0 && more)
+            rc = walk_grain(walk, &grain, err);
+        if (rc == 0 && more && walk->importer.grains % 64 == 0)
+            rc = imgi_check_progress(walk->checker,
+                                     IMGI_MIN(grain.number * walk->sparse->grain, size), size, err);
     }
-    if (marker->type != VMDK_MARKER_PROGRESS && marker->type != VMDK_MARKER_EOS &&
-        !imgi_add(marker->value, 1, &sectors))
-        sectors = UINT64_MAX;
-    if (sectors > (walk->file_size - walk->at) / VMDK_SECTOR) {
-        fault(walk, "a marker whose data goes past the end of the file");
-        walk->ended = true;
-        return;
-    }
-    walk->at += sectors * VMDK_SECTOR;
+    return rc;
 }
 
-int vmdk_walk_stream(const struct vmdk_sparse *sparse, const char *file,
-                     struct imgi_checker *checker, uint64_t *grains, img_error *err)
+int vmdk_walk_stream(const struct imgi_node *node, const struct vmdk_sparse *sparse,
+                     struct imgi_checker *checker, img_error *err)
 {
-    struct walk walk = {.sparse = sparse,
-                        .file = file,
-                        .checker = checker,
-                        .at = sparse->header.overhead * VMDK_SECTOR};
-    int rc = imgi_io_size(sparse->io, &walk.file_size, err);
+    struct vmdk_header header = sparse->header;
+    struct walk walk = {.node = node, .sparse = sparse, .checker = checker};
+    int rc = imgi_unpacker_new(&walk.unpacker, err);
 
-    while (rc == 0 && !walk.ended && imgi_span_ok(walk.at, VMDK_SECTOR, walk.file_size)) {
-        uint8_t bytes[VMDK_MARKER_BYTES];
-        struct vmdk_marker marker;
-
-        rc = imgi_io_read(sparse->io, bytes, sizeof(bytes), walk.at, err);
-        if (rc < 0)
-            break;
-        vmdk_marker_decode(bytes, &marker);
-        if (marker.size > 0)
-            walk_grain(&walk, &marker);
-        else
-            walk_metadata(&walk, &marker);
-    }
-    *grains = walk.grains;
-    if (rc < 0)
-        return rc;
-    if (!walk.ended)
-        fault(&walk, "no end-of-stream marker");
-    else if (walk.at != walk.file_size)
-        fault(&walk, "data behind the end of the stream");
-    if (!walk.footer)
-        fault(&walk, "no footer before the end of the stream");
-    return 0;
+    if (sparse->has_footer)
+        header.gd_offset = VMDK_GD_AT_END;
+    walk.packed = malloc(VMDK_GRAIN_MARKER_BYTES + 2 * sparse->grain);
+    walk.grain = malloc(sparse->grain);
+    if (rc == 0 && (!walk.packed || !walk.grain))
+        rc = imgi_fail_nomem(err, "a grain");
+    walk.importer = (struct vmdk_importer){.fault = report, .opaque = &walk};
+    if (rc == 0)
+        rc = vmdk_importer_begin(&walk.importer, sparse->io, &header, err);
+    if (rc == 0)
+        rc = walk_grains(&walk, err);
+    report_counts(&walk);
+    vmdk_importer_end(&walk.importer);
+    imgi_unpacker_free(walk.unpacker);
+    free(walk.packed);
+    free(walk.grain);
+    return rc;
 }

@@ -1,5 +1,5 @@
 /*
- * Reading a stream as importers do. SPDX-License-Identifier: BSD-2-Clause
+ * Checking a stream by reading it as importers do. SPDX-License-Identifier: BSD-2-Clause
  */
 #ifndef VMDK_WALK_H
 #define VMDK_WALK_H
@@ -7,10 +7,10 @@
 #include "vmdk.h"
 
 /*
- * Follow the markers from the first grain to the end of the stream and report what a strict reader
- * would stumble over. *grains: how many were met.
+ * Follow the markers from the first grain to the end of the stream, decompress each grain, and
+ * report what a strict reader would stumble over.
  */
-int vmdk_walk_stream(const struct vmdk_sparse *sparse, const char *file,
-                     struct imgi_checker *checker, uint64_t *grains, img_error *err);
+int vmdk_walk_stream(const struct imgi_node *node, const struct vmdk_sparse *sparse,
+                     struct imgi_checker *checker, img_error *err);
 
 #endif

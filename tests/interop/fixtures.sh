@@ -22,7 +22,9 @@ grep '| [0-9a-f]\{64\} |$' "$manifest" | while IFS='|' read -r _ file _ _ sum _;
     "$IMG" convert -O raw "$srcdir/fixtures/$file" out.raw # found by probing
     [ "$(sha256sum <out.raw)" = "$disk  -" ] || fail "$file does not read as the disk"
     "$IMG" info -f $format "$srcdir/fixtures/$file" >/dev/null
-    status=0
+    status=0 want=0
+    # qemu-img's own has no end-of-stream and is padded: importers want neither.
+    [ $file != vmdk/streamOptimized.vmdk ] || want=3
     "$IMG" check -q -f $format "$srcdir/fixtures/$file" || status=$?
-    [ $status = 0 ] || [ $status = 63 ] || fail "$file: check gives $status"
+    [ $status = $want ] || [ $status = 63 ] || fail "$file: check gives $status"
 done

@@ -81,3 +81,80 @@ head -c 50M disk.raw | expect_fail 1 "the file ends at" "$IMG" convert $from -O 
 expect_fail 1 "the size of a raw disk in a pipe is not known" "$IMG" convert -f raw - out.raw \
     <disk.raw
 expect_fail 1 "qcow2 images cannot be read from a pipe" "$IMG" convert - out.raw <disk.qcow2
+
+note "streams from a pipe"
+"$QEMU_IMG" convert -f raw -O vmdk -o subformat=streamOptimized disk.raw qemu.vmdk
+for source in disk.vmdk qemu.vmdk; do
+    for threads in 1 4 16; do
+        for format in raw qcow2 "vmdk -o subformat=streamOptimized"; do
+            # shellcheck disable=SC2086 # a list of plain words
+            head -c 1G $source | "$IMG" convert -m $threads - -O $format out
+            "$IMG" compare -q -f "${format%% *}" out disk.raw || fail "$source to $format differs"
+            rm out
+        done
+    done
+done
+cat qemu.vmdk >fifo &
+"$IMG" convert -f vmdk fifo -O qcow2 piped.qcow2
+wait $!
+"$IMG" compare -q piped.qcow2 disk.raw || fail "the FIFO differs"
+"$IMG" convert -O raw - - <disk.vmdk | cmp - disk.raw || fail "through two pipes"
+"$IMG" convert -O raw --image-opts driver=vmdk,file.filename=- - <qemu.vmdk | cmp - disk.raw ||
+    fail "described by options"
+
+note "memory stays where it is"
+timer=$builddir/tests/tools/timer
+seq 1 40000000 | gzip -1nc | head -c 80M >large.raw
+truncate -s 3G large.raw
+# shellcheck disable=SC2086
+"$IMG" convert -f raw $stream large.raw large.vmdk
+head -c 4G large.vmdk | "$timer" figures "$IMG" convert -m 16 - -O qcow2 large.qcow2
+read -r _ peak _ <figures
+note "$(stat -c %s large.vmdk) bytes, $peak KiB at the peak"
+if ! grep -qE '__(asan|tsan)_init' "$IMG"; then
+    [ "$peak" -lt 65536 ] || fail "$peak KiB at the peak"
+fi
+"$IMG" compare -q -f raw large.raw large.qcow2 || fail "the large one differs"
+rm large.*
+
+note "streams that are cut never pass for complete ones"
+for source in disk.vmdk qemu.vmdk; do
+    length=$(stat -c %s $source)
+    for left in 100 600 30000 65536 65700 $((length / 3 / 512 * 512)) $((length / 2)) \
+        $((length - 100000)) $((length - 66000)); do
+        head -c $left $source | { ! "$IMG" convert -f vmdk - -O raw out 2>messages; } ||
+            fail "$source cut at $left was converted"
+        [ ! -e out ] || fail "a target of $source cut at $left"
+        [ -s messages ] || fail "nothing was said of $source cut at $left"
+    done
+done
+length=$(stat -c %s disk.vmdk)
+for left in 1025 1536 2048 2560 5000; do
+    head -c $((length - left)) disk.vmdk | { ! "$IMG" convert - -O raw out 2>messages; } ||
+        fail "cut $left bytes before the end"
+done
+
+note "what cannot be read from a pipe"
+"$IMG" convert -f raw -O vmdk disk.raw sparse.vmdk
+"$IMG" convert -f raw -O vmdk -o subformat=monolithicFlat disk.raw flat.vmdk
+expect_fail 1 "only streamOptimized ones can be read from a pipe" \
+    "$IMG" convert - -O raw out <sparse.vmdk
+expect_fail 1 "a descriptor cannot be read from a pipe" "$IMG" convert - -O raw out <flat.vmdk
+"$QEMU_IMG" convert -W -m 16 -f raw -O vmdk -o subformat=streamOptimized disk.raw mixed.vmdk
+if ! "$IMG" check -q mixed.vmdk 2>&1 | grep -q 'ascending'; then
+    note "qemu-img kept the order this time"
+else
+    expect_fail 1 "it cannot be read from a pipe" "$IMG" convert - -O raw out <mixed.vmdk
+    "$IMG" convert -O raw mixed.vmdk out
+    same out disk.raw
+fi
+
+note "info and check"
+"$IMG" info --output=json - <disk.vmdk >info.out
+grep -q '"virtual-size": '$size info.out || fail "info of a pipe"
+"$IMG" check - <disk.vmdk
+expect_fail 3 "padding behind the end of the stream" "$IMG" check - <qemu.vmdk
+expect_fail 2 "no end-of-stream marker" "$IMG" check - < <(head -c $((length - 512)) disk.vmdk)
+expect_fail 2 "padding behind the end" "$IMG" check - < <(cat disk.vmdk && head -c 512 /dev/zero)
+{ cat disk.vmdk && printf x; } >behind.vmdk
+expect_fail 2 "data behind the end" "$IMG" check - <behind.vmdk
