@@ -39,6 +39,7 @@ unit_tests += tests/unit/test_ring
 unit_tests += tests/unit/test_size
 unit_tests += tests/unit/test_spec
 unit_tests += tests/unit/test_vmdk_cowd
+unit_tests += tests/unit/test_vhdx_format
 unit_tests += tests/unit/test_vmdk_descriptor
 unit_tests += tests/unit/test_vmdk_extents
 unit_tests += tests/unit/test_vmdk_header
