@@ -1,0 +1,289 @@
+/*
+ * Machines that stop while a VHDX image is being written. SPDX-License-Identifier: BSD-2-Clause
+ *
+ *     vhdx [SEED]
+ *
+ * As in qcow2.c: each case records what a sequence of operations does to the file and stops the
+ * machine at every place of that record. What is left must open for reading only, with its log
+ * replayed in memory, have no fault but lost space, and hold what was flushed last or written
+ * later; a repair of leaks, which replays the log in the file, must leave an image without fault
+ * that holds the same.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "../sanitized.h"
+#include "content.h"
+#include "cut.h"
+#include "disk.h"
+#include "internal.h"
+
+#ifdef SANITIZED
+#define SEEDS 1u
+#else
+#define SEEDS 3u
+#endif
+
+#define SIZE_MAXIMUM (6u << 20)
+#define OPERATIONS 20u
+#define IMAGE "image"
+
+struct shape {
+    const char *options;
+    uint64_t size, filled;
+};
+
+static const struct shape shapes[] = {
+    {"block_size=1M", 4 << 20, 300 << 10},
+    {"block_size=1M,block_state_zero=off", 3 << 20, 0},
+    {"block_size=1M,subformat=fixed", 3 << 20, 100 << 10},
+};
+
+struct recorder {
+    const struct shape *shape;
+    struct disk disk;
+    struct content content;
+    img_image *image;
+    uint64_t random;
+    uint8_t *buffer; /* SIZE_MAXIMUM bytes */
+    unsigned judged;
+};
+
+static void must(const char *what, int rc, const img_error *err)
+{
+    if (rc < 0)
+        give_up(what, err->message);
+}
+
+static void begin(struct recorder *r)
+{
+    content_begin(&r->content, imgi_log_count(r->disk.log));
+}
+
+static void end(struct recorder *r, bool durable)
+{
+    content_end(&r->content, imgi_log_count(r->disk.log), durable);
+}
+
+/* ------------------------------------------------------------- operations */
+
+static void choose(struct recorder *r, uint64_t *offset, uint64_t *length)
+{
+    uint64_t size = img_size(r->image), block = img_cluster_size(r->image);
+    uint64_t unit = cut_random(&r->random, 3) ? CONTENT_BLOCK : block;
+
+    *offset = cut_random(&r->random, imgi_div_up(size, unit)) * unit;
+    *length = (1 + cut_random(&r->random, unit == block ? 2 : 300)) * unit;
+    *length = IMGI_MIN(*length, size - *offset);
+}
+
+static void write_range(struct recorder *r)
+{
+    unsigned n = content_write(&r->content);
+    uint64_t offset, length;
+    img_error err;
+
+    choose(r, &offset, &length);
+    begin(r);
+    content_put(&r->content, offset, length, n);
+    content_fill(r->buffer, offset, (size_t)length, n);
+    must("write", img_write(r->image, offset, r->buffer, (size_t)length, &err), &err);
+    end(r, false);
+}
+
+static void zero_range(struct recorder *r, unsigned flags)
+{
+    uint64_t offset, length;
+    img_error err;
+
+    choose(r, &offset, &length);
+    begin(r);
+    content_put(&r->content, offset, length, 0);
+    must("zero", img_zero(r->image, offset, length, flags, &err), &err);
+    end(r, false);
+}
+
+static void discard_range(struct recorder *r)
+{
+    uint64_t offset, length;
+    img_error err;
+
+    choose(r, &offset, &length);
+    begin(r);
+    content_may(&r->content, offset, length, 0);
+    must("discard", img_discard(r->image, offset, length, &err), &err);
+    end(r, false);
+}
+
+static void flush(struct recorder *r)
+{
+    img_error err;
+
+    begin(r);
+    must("flush", img_flush(r->image, &err), &err);
+    end(r, true);
+}
+
+static void grow(struct recorder *r)
+{
+    uint64_t size = img_size(r->image) + CONTENT_BLOCK * (1 + cut_random(&r->random, 3000));
+    img_error err;
+
+    if (size > SIZE_MAXIMUM)
+        return;
+    begin(r);
+    content_resize(&r->content, size);
+    must("resize", img_resize(r->image, size, &err), &err);
+    end(r, false);
+}
+
+static void one_operation(struct recorder *r)
+{
+    uint64_t choice = cut_random(&r->random, 16);
+
+    if (choice < 8)
+        write_range(r);
+    else if (choice < 11)
+        zero_range(r, choice % 2 ? IMG_ZERO_UNMAP : 0);
+    else if (choice < 12)
+        discard_range(r);
+    else if (choice < 15)
+        flush(r);
+    else
+        grow(r);
+}
+
+/* --------------------------------------------------------------- recording */
+
+static void make_file(struct recorder *r)
+{
+    img_options *options = img_options_new();
+    img_error err;
+
+    if (!options)
+        give_up("options", "no memory");
+    must("options", img_options_parse(options, r->shape->options, &err), &err);
+    must("create", img_create(&r->image, IMAGE, "vhdx", r->shape->size, options, NULL, &err), &err);
+    content_fill(r->buffer, 0, (size_t)r->shape->filled, content_write(&r->content));
+    content_put(&r->content, 0, r->shape->filled, r->content.writes);
+    must("write", img_write(r->image, 0, r->buffer, (size_t)r->shape->filled, &err), &err);
+    must("close", img_close(r->image, &err), &err);
+    img_options_free(options);
+    disk_load(&r->disk, IMAGE);
+}
+
+static img_image *open_image(unsigned flags, img_error *err)
+{
+    const img_open_params params = {.format = "vhdx", .flags = flags};
+    img_image *image = NULL;
+
+    return img_open(&image, IMAGE, &params, err) == 0 ? image : NULL;
+}
+
+static void record(struct recorder *r)
+{
+    img_error err;
+
+    make_file(r);
+    disk_attach(&r->disk);
+    r->image = open_image(IMG_OPEN_WRITE, &err);
+    if (!r->image)
+        give_up("open", err.message);
+    for (unsigned i = 0; i < OPERATIONS; i++)
+        one_operation(r);
+    begin(r);
+    must("close", img_close(r->image, &err), &err);
+    end(r, true);
+    disk_attach(NULL);
+}
+
+/* ----------------------------------------------------------------- judging */
+
+static const char *judge_read(const struct recorder *r, size_t log, bool leaks, char *text,
+                              size_t size)
+{
+    img_error err;
+    img_image *image = open_image(0, &err);
+    img_check_result result;
+    const char *complaint = text;
+
+    if (!image) {
+        snprintf(text, size, "cannot be opened: %s", err.message);
+        return text;
+    }
+    if (img_check(NULL, image, NULL, NULL, &result, &err) < 0)
+        snprintf(text, size, "the check failed: %s", err.message);
+    else if (result.corruptions || result.check_errors || (!leaks && result.leaks))
+        snprintf(text, size, "%" PRIu64 " corruptions, %" PRIu64 " leaks", result.corruptions,
+                 result.leaks);
+    else
+        complaint = content_judge(&r->content, log, image, text, size);
+    img_close(image, NULL);
+    return complaint;
+}
+
+static const char *mend(char *text, size_t size)
+{
+    img_job *job = img_job_new();
+    img_error err;
+    img_image *image = open_image(IMG_OPEN_WRITE | IMG_OPEN_CHECK, &err);
+    img_check_result result;
+    int rc = image ? 0 : err.code;
+
+    if (!job)
+        give_up("job", "no memory");
+    img_job_set_flags(job, IMG_JOB_REPAIR_LEAKS);
+    if (rc == 0)
+        rc = img_check(job, image, NULL, NULL, &result, &err);
+    if (image && rc == 0)
+        rc = img_close(image, &err);
+    else
+        img_abandon(image);
+    img_job_free(job);
+    if (rc == 0)
+        return NULL;
+    snprintf(text, size, "the repair failed: %s", err.message);
+    return text;
+}
+
+static const char *judge(void *opaque, size_t log, char *text, size_t size)
+{
+    struct recorder *r = opaque;
+    const char *complaint = judge_read(r, log, true, text, size);
+
+    /* The repair of each would take too long. */
+    if (complaint || r->judged++ % 3 != 0)
+        return complaint;
+    complaint = mend(text, size);
+    return complaint ? complaint : judge_read(r, log, false, text, size);
+}
+
+static void run_one(size_t index, uint64_t seed, struct cut_result *result)
+{
+    struct recorder r = {.shape = &shapes[index], .random = seed * 2 + 1};
+    struct cut_plan plan = {
+        .disk = &r.disk, .seed = seed, .choices = 4, .judge = judge, .opaque = &r};
+    size_t failed = result->failed, states = result->states;
+
+    r.buffer = malloc(SIZE_MAXIMUM);
+    if (!r.buffer)
+        give_up("buffer", "no memory");
+    disk_init(&r.disk);
+    content_init(&r.content, r.shape->size, SIZE_MAXIMUM);
+    record(&r);
+    cut_everywhere(&plan, result);
+    printf("%s - %s, seed %" PRIu64 ": %zu changes, %zu states, %zu failed\n",
+           result->failed == failed ? "ok" : "not ok", r.shape->options, seed,
+           imgi_log_count(r.disk.log), result->states - states, result->failed - failed);
+    disk_clear(&r.disk);
+    content_clear(&r.content);
+    free(r.buffer);
+    unlink(IMAGE);
+}
+
+int main(int argc, char **argv)
+{
+    return cut_main(argc, argv, IMGI_COUNT(shapes), SEEDS, run_one);
+}
