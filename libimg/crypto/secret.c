@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../util/base64.h"
 #include "../util/checked.h"
 
 struct secret {
@@ -131,53 +132,6 @@ static int copy_data(struct secret *secret, const struct imgi_secret_spec *spec,
     return 0;
 }
 
-/* ---------------------------------------------------------------- base 64 */
-
-/* The six bits that a digit of RFC 4648, table 1, stands for, or -1. */
-static int digit_value(uint8_t digit)
-{
-    if (digit >= 'A' && digit <= 'Z')
-        return digit - 'A';
-    if (digit >= 'a' && digit <= 'z')
-        return digit - 'a' + 26;
-    if (digit >= '0' && digit <= '9')
-        return digit - '0' + 52;
-    if (digit == '+')
-        return 62;
-    return digit == '/' ? 63 : -1;
-}
-
-/*
- * In place: the result is never longer. Ends of lines may stand anywhere; '=' only at the end,
- * where it makes the digits a multiple of four. Returns false for anything else.
- */
-static bool decode_base64(uint8_t *text, size_t *length)
-{
-    size_t made = 0, digits = 0, padding = 0;
-    uint32_t bits = 0;
-
-    for (size_t i = 0; i < *length; i++) {
-        int value = digit_value(text[i]);
-
-        if (text[i] == '\n' || text[i] == '\r')
-            continue;
-        if (text[i] == '=') {
-            padding++;
-            continue;
-        }
-        if (value < 0 || padding > 0)
-            return false;
-        bits = bits << 6 | (uint32_t)value;
-        /* Of each four digits all but the first complete a byte. */
-        if (digits % 4 > 0)
-            text[made++] = (uint8_t)(bits >> (6 - 2 * (digits % 4)));
-        digits++;
-    }
-    explicit_bzero(text + made, *length - made);
-    *length = made;
-    return padding <= 2 && (digits + padding) % 4 == 0;
-}
-
 /* -------------------------------------------------------------------- set */
 
 static struct secret *find(const struct img_secrets *secrets, const char *id)
@@ -202,7 +156,7 @@ static int load(struct secret *secret, const struct imgi_secret_spec *spec, img_
     if (rc < 0 || !spec->base64)
         return rc;
     held = secret->length;
-    if (!decode_base64(secret->bytes, &secret->length)) {
+    if (!imgi_base64_decode(secret->bytes, &secret->length, "\r\n")) {
         secret->length = held;
         rc = imgi_fail(err, IMG_E_INVAL, "secret '%s': Base64 data contains invalid characters",
                        spec->id);

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Pure helpers: no I/O, no image types.
 libimgall_la_SOURCES += \
+	libimg/util/base64.c \
+	libimg/util/base64.h \
 	libimg/util/bytes.h \
 	libimg/util/checked.h \
 	libimg/util/crc32c.c \
