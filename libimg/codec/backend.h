@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../error.h"
+
 /* Libraries count in unsigned int or int. A cluster is 2 MiB at most, so this is no restriction. */
 #define IMGI_CODEC_MAX_BYTES ((size_t)INT32_MAX)
 
@@ -34,7 +36,8 @@ struct imgi_pack_backend {
 enum imgi_unpack_result {
     IMGI_UNPACK_ENDED,   /* the stream ended well; *produced says how much there was */
     IMGI_UNPACK_GOES_ON, /* there is more than out_length */
-    IMGI_UNPACK_DAMAGED  /* not a stream, or cut off */
+    IMGI_UNPACK_DAMAGED, /* not a stream, or cut off */
+    IMGI_UNPACK_NO_MEMORY
 };
 
 struct imgi_unpack_backend {
@@ -51,6 +54,32 @@ extern const struct imgi_unpack_backend *const imgi_deflate_unpack;
 /* zstd.c */
 struct imgi_pack_setting imgi_zstd_setting(int level);
 extern const struct imgi_unpack_backend imgi_zstd_unpack;
+
+/* adc.c */
+enum imgi_unpack_result imgi_adc_unpack(const void *in, size_t in_length, void *out,
+                                        size_t out_length, size_t *produced);
+
+/* loaded.c; in the order of enum imgi_codec */
+enum imgi_loaded_codec {
+    IMGI_LOADED_BZIP2,
+    IMGI_LOADED_LZMA,
+    IMGI_LOADED_LZFSE,
+    IMGI_LOADED_CODECS /* how many there are */
+};
+
+/* Of one unpacker; zeroed at first. */
+struct imgi_loaded {
+    void *handle[IMGI_LOADED_CODECS];
+    void *function[IMGI_LOADED_CODECS];
+};
+
+/* Load what the codec needs. IMG_E_UNSUPPORTED: it is not installed. */
+int imgi_loaded_need(struct imgi_loaded *loaded, enum imgi_loaded_codec codec, img_error *err);
+void imgi_loaded_close(struct imgi_loaded *loaded);
+enum imgi_unpack_result imgi_loaded_unpack(const struct imgi_loaded *loaded,
+                                           enum imgi_loaded_codec codec, const void *in,
+                                           size_t in_length, void *out, size_t out_length,
+                                           size_t *produced);
 
 /* One pair a library; only those that this build has are defined. */
 extern const struct imgi_pack_backend imgi_isal_pack;

@@ -22,6 +22,7 @@ struct imgi_packer {
 struct imgi_unpacker {
     void *deflate;
     void *zstd;
+    struct imgi_loaded loaded;
 };
 
 static int choose(const struct imgi_pack_params *params, struct imgi_pack_setting *setting,
@@ -104,7 +105,38 @@ void imgi_unpacker_free(struct imgi_unpacker *unpacker)
         return;
     imgi_deflate_unpack->destroy(unpacker->deflate);
     imgi_zstd_unpack.destroy(unpacker->zstd);
+    imgi_loaded_close(&unpacker->loaded);
     free(unpacker);
+}
+
+/* What becomes of a stream that made so many bytes. */
+static int judge(enum imgi_unpack_result result, size_t made, size_t wanted, size_t *produced,
+                 img_error *err)
+{
+    if (result == IMGI_UNPACK_NO_MEMORY)
+        return imgi_fail_nomem(err, "decompression");
+    if (result == IMGI_UNPACK_DAMAGED)
+        return imgi_fail(err, IMG_E_CORRUPT, "compressed data is damaged or cut off");
+    if (result == IMGI_UNPACK_GOES_ON)
+        return imgi_fail(err, IMG_E_CORRUPT, "compressed data holds more than %zu bytes", wanted);
+    if (produced)
+        *produced = made;
+    else if (made < wanted)
+        return imgi_fail(err, IMG_E_CORRUPT, "compressed data holds %zu bytes instead of %zu", made,
+                         wanted);
+    return 0;
+}
+
+static int unpack_loaded(struct imgi_unpacker *unpacker, enum imgi_loaded_codec codec,
+                         const void *in, size_t in_length, void *out, size_t out_length,
+                         size_t *made, enum imgi_unpack_result *result, img_error *err)
+{
+    int rc = imgi_loaded_need(&unpacker->loaded, codec, err);
+
+    if (rc == 0)
+        *result =
+            imgi_loaded_unpack(&unpacker->loaded, codec, in, in_length, out, out_length, made);
+    return rc;
 }
 
 int imgi_unpack(struct imgi_unpacker *unpacker, enum imgi_codec codec, const void *in,
@@ -112,6 +144,7 @@ int imgi_unpack(struct imgi_unpacker *unpacker, enum imgi_codec codec, const voi
 {
     enum imgi_unpack_result result = IMGI_UNPACK_DAMAGED;
     size_t made = 0;
+    int rc = 0;
 
     assert(out_length <= IMGI_CODEC_MAX_BYTES);
     in_length = IMGI_MIN(in_length, IMGI_CODEC_MAX_BYTES);
@@ -125,20 +158,19 @@ int imgi_unpack(struct imgi_unpacker *unpacker, enum imgi_codec codec, const voi
         result =
             imgi_zstd_unpack.unpack(unpacker->zstd, false, in, in_length, out, out_length, &made);
         break;
+    case IMGI_CODEC_ADC:
+        result = imgi_adc_unpack(in, in_length, out, out_length, &made);
+        break;
+    case IMGI_CODEC_BZIP2:
+    case IMGI_CODEC_LZMA:
+    case IMGI_CODEC_LZFSE:
+        rc = unpack_loaded(unpacker, (enum imgi_loaded_codec)(codec - IMGI_CODEC_BZIP2), in,
+                           in_length, out, out_length, &made, &result, err);
+        break;
     case IMGI_CODEC_NONE:
         return imgi_fail(err, IMG_E_INTERNAL, "no codec to decompress with");
     }
-    if (result == IMGI_UNPACK_DAMAGED)
-        return imgi_fail(err, IMG_E_CORRUPT, "compressed data is damaged or cut off");
-    if (result == IMGI_UNPACK_GOES_ON)
-        return imgi_fail(err, IMG_E_CORRUPT, "compressed data holds more than %zu bytes",
-                         out_length);
-    if (produced)
-        *produced = made;
-    else if (made < out_length)
-        return imgi_fail(err, IMG_E_CORRUPT, "compressed data holds %zu bytes instead of %zu", made,
-                         out_length);
-    return 0;
+    return rc < 0 ? rc : judge(result, made, out_length, produced, err);
 }
 
 #ifdef HAVE_ISAL

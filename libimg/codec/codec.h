@@ -2,7 +2,8 @@
  * Compression: buffer to buffer. SPDX-License-Identifier: BSD-2-Clause
  *
  * A packer or unpacker belongs to one thread at a time and holds all the
- * memory the libraries below need, so that a call allocates nothing.
+ * memory the libraries below need, so that a call allocates nothing (but for the codecs that are
+ * only unpacked, which are rare).
  * The bytes a packer makes depend on its parameters and its input alone.
  */
 #ifndef IMGI_CODEC_H
@@ -14,7 +15,12 @@ enum imgi_codec {
     IMGI_CODEC_NONE,
     IMGI_CODEC_DEFLATE, /* RFC 1951, no wrapper */
     IMGI_CODEC_ZLIB,    /* RFC 1950 */
-    IMGI_CODEC_ZSTD     /* RFC 8878 frames */
+    IMGI_CODEC_ZSTD,    /* RFC 8878 frames */
+    /* These are only unpacked. All but ADC need a library that is loaded then. */
+    IMGI_CODEC_ADC, /* Apple Data Compression */
+    IMGI_CODEC_BZIP2,
+    IMGI_CODEC_LZMA, /* in an .xz container */
+    IMGI_CODEC_LZFSE
 };
 
 /* The level when none is asked for: the fastest whose result is worth having. */
@@ -53,6 +59,11 @@ void imgi_unpacker_free(struct imgi_unpacker *unpacker); /* NULL is allowed */
  */
 int imgi_unpack(struct imgi_unpacker *unpacker, enum imgi_codec codec, const void *in,
                 size_t in_length, void *out, size_t out_length, size_t *produced, img_error *err);
+
+/* The CRC-32 of zlib and PNG, continued from the one of what came before (0: nothing did). */
+uint32_t imgi_crc32(uint32_t crc, const void *bytes, size_t length);
+/* The same of so many zeros, which takes no time. length is below 2^63. */
+uint32_t imgi_crc32_zeros(uint32_t crc, uint64_t length);
 
 /* "deflate: isa-l, libdeflate, zlib", "zstd: 1.5.4": what this build has; NULL past the last. */
 const char *imgi_codec_feature(size_t n);

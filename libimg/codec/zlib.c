@@ -6,6 +6,27 @@
 #include <zlib.h>
 
 #include "backend.h"
+#include "codec.h"
+
+uint32_t imgi_crc32(uint32_t crc, const void *bytes, size_t length)
+{
+    return (uint32_t)crc32_z(crc, bytes, length);
+}
+
+uint32_t imgi_crc32_zeros(uint32_t crc, uint64_t length)
+{
+    static const uint8_t zero = 0;
+    uint32_t run = imgi_crc32(0, &zero, 1); /* of 1, 2, 4 ... zeros */
+
+    for (z_off_t count = 1; length > 0; length >>= 1) {
+        if (length & 1)
+            crc = (uint32_t)crc32_combine(crc, run, count);
+        run = (uint32_t)crc32_combine(run, run, count);
+        if (length > 1)
+            count *= 2;
+    }
+    return crc;
+}
 
 static void packer_destroy(void *state)
 {
