@@ -26,6 +26,7 @@
 #include "options.h"
 #include "policy.h"
 #include "seen.h"
+#include "util/base64.h"
 #include "util/bytes.h"
 #include "util/checked.h"
 #include "util/crc32c.h"
@@ -161,8 +162,10 @@ struct imgi_probe {
     const uint8_t *head; /* the first bytes of the file, zero padded to IMGI_PROBE_BYTES */
     size_t length;       /* how many of them the file really has */
     uint64_t size;       /* of the file */
+    const uint8_t *tail; /* its last IMGI_PROBE_TAIL_BYTES; NULL: it has not so many */
 };
 #define IMGI_PROBE_BYTES 4096
+#define IMGI_PROBE_TAIL_BYTES 512
 
 /* An image to be made. */
 struct imgi_create {

@@ -132,6 +132,9 @@ int imgi_replace_backing(img_image *image, struct imgi_node *backing, const char
 const struct imgi_driver *imgi_driver_find(const char *name);
 /* The best driver for the file, never NULL: raw takes what nobody else does. */
 int imgi_probe_file(struct imgi_io *io, const struct imgi_driver **driver, img_error *err);
+/* The same, after a write that has not been made yet. */
+int imgi_probe_after(struct imgi_io *io, uint64_t offset, const uint8_t *buffer, size_t length,
+                     const struct imgi_driver **driver, img_error *err);
 /* The best driver for a head that has been read. */
 const struct imgi_driver *imgi_probe_head(const struct imgi_probe *probe);
 

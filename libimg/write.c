@@ -289,24 +289,18 @@ static int write_pack_only(struct imgi_node *node, uint64_t offset, const uint8_
 static int guard_guess(struct imgi_node *node, uint64_t offset, const uint8_t *buffer,
                        size_t length, img_error *err)
 {
-    uint8_t head[IMGI_PROBE_BYTES] = {0};
-    struct imgi_probe probe = {.head = head};
-    int rc = imgi_io_size(node->file, &probe.size, err);
+    const struct imgi_driver *driver;
+    int rc;
 
-    if (rc < 0)
-        return rc;
-    probe.length = (size_t)IMGI_MIN(probe.size, sizeof(head));
-    if (probe.length > 0)
-        rc = imgi_io_read(node->file, head, probe.length, 0, err);
-    if (rc < 0)
-        return rc;
-    memcpy(head + offset, buffer, IMGI_MIN(length, sizeof(head) - (size_t)offset));
-    probe.length = sizeof(head);
-    if (imgi_probe_head(&probe) != node->driver)
-        return imgi_fail(err, IMG_E_DENIED,
-                         "the image was guessed to be raw, and this write would make it look like "
-                         "another format: name the format to allow it");
-    return 0;
+    /* What is probed of the file lies at its ends, the second of which is not always the disk's. */
+    if (offset >= IMGI_PROBE_BYTES && offset + length + 2 * IMGI_PROBE_TAIL_BYTES <= node->size)
+        return 0;
+    rc = imgi_probe_after(node->file, offset, buffer, length, &driver, err);
+    if (rc == 0 && driver != node->driver)
+        rc = imgi_fail(err, IMG_E_DENIED,
+                       "the image was guessed to be raw, and this write would make it look like "
+                       "another format: name the format to allow it");
+    return rc;
 }
 
 int imgi_node_write(struct imgi_node *node, uint64_t offset, const void *data, size_t length,
@@ -315,7 +309,7 @@ int imgi_node_write(struct imgi_node *node, uint64_t offset, const void *data, s
     const uint8_t *buffer = data;
     int rc = imgi_node_track(node, offset, length, err);
 
-    if (rc == 0 && node->guessed && offset < IMGI_PROBE_BYTES)
+    if (rc == 0 && node->guessed)
         rc = guard_guess(node, offset, buffer, length, err);
     if (rc == 0 && node->pack_only)
         rc = write_pack_only(node, offset, buffer, length, err);
