@@ -5,6 +5,7 @@
 
 extern const struct imgi_driver imgi_driver_bochs;
 extern const struct imgi_driver imgi_driver_cloop;
+extern const struct imgi_driver imgi_driver_dmg;
 extern const struct imgi_driver imgi_driver_luks;
 extern const struct imgi_driver imgi_driver_parallels;
 extern const struct imgi_driver imgi_driver_qcow;
@@ -20,6 +21,7 @@ extern const struct imgi_driver imgi_driver_vmdk;
 const struct imgi_driver *const imgi_drivers[] = {
     &imgi_driver_bochs,
     &imgi_driver_cloop,
+    &imgi_driver_dmg,
     &imgi_driver_luks,
     &imgi_driver_parallels,
     &imgi_driver_qcow,

@@ -26,6 +26,7 @@ interop_tests += tests/interop/matrix-vmdk-stream.sh
 interop_tests += tests/interop/matrix-raw.sh
 interop_tests += tests/interop/matrix-bochs.sh
 interop_tests += tests/interop/matrix-cloop.sh
+interop_tests += tests/interop/matrix-dmg.sh
 interop_tests += tests/interop/matrix-parallels.sh
 interop_tests += tests/interop/matrix-qcow.sh
 interop_tests += tests/interop/matrix-qed.sh
