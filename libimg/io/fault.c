@@ -121,6 +121,15 @@ static int fault_lock(struct imgi_io *io, unsigned use, unsigned deny, img_error
     return imgi_io_lock(((struct fault *)io)->base, use, deny, err);
 }
 
+/* One write, of the whole. */
+static int fault_replace(struct imgi_io *io, const void *bytes, size_t length, img_error *err)
+{
+    struct fault *fault = (struct fault *)io;
+    int result = pass(fault, IMGI_FAULT_WRITE, "replacement", 0, err);
+
+    return result < 0 ? result : imgi_io_replace(fault->base, bytes, length, err);
+}
+
 static int fault_publish(struct imgi_io *io, img_error *err)
 {
     return imgi_io_publish(((struct fault *)io)->base, err);
@@ -163,6 +172,7 @@ static const struct imgi_io_ops fault_ops = {
     .share = fault_share,
     .lock = fault_lock,
     .publish = fault_publish,
+    .replace = fault_replace,
     .usage = fault_usage,
     .identity = fault_identity,
     .is_device = fault_is_device,

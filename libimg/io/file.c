@@ -438,6 +438,7 @@ const struct imgi_io_ops imgi_file_ops = {
     .share = imgi_file_share,
     .lock = imgi_file_lock,
     .publish = imgi_stage_publish,
+    .replace = imgi_file_replace,
     .usage = file_usage,
     .identity = file_identity,
     .is_device = file_is_device,

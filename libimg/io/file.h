@@ -2,7 +2,8 @@
  * The file backend's own struct, which its parts share. SPDX-License-Identifier: BSD-2-Clause
  *
  * Parts: file.c (open, read, write, size), direct.c (O_DIRECT), sparse.c (holes, zeros, shared
- * blocks), lock.c and holder.c (locks), stage.c (files that get their name when complete).
+ * blocks), lock.c and holder.c (locks), stage.c (files that get their name when complete),
+ * replace.c (other content as a whole).
  */
 #ifndef IMGI_FILE_H
 #define IMGI_FILE_H
@@ -116,6 +117,9 @@ int imgi_fd_lock(int fd, struct imgi_held *held, unsigned use, unsigned deny, im
 /* holder.c: the process that holds a lock on a byte of fd's file by another descriptor; 0: not
  * known. */
 pid_t imgi_lock_holder(int fd, uint64_t byte);
+
+/* replace.c */
+int imgi_file_replace(struct imgi_io *io, const void *bytes, size_t length, img_error *err);
 
 /* stage.c */
 int imgi_stage_publish(struct imgi_io *io, img_error *err);

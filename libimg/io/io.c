@@ -235,6 +235,20 @@ int imgi_io_publish(struct imgi_io *io, img_error *err)
     return io->ops->publish ? done(io, io->ops->publish(io, err), err) : 0;
 }
 
+int imgi_io_replace(struct imgi_io *io, const void *bytes, size_t length, img_error *err)
+{
+    int result = check_change(io, "replacement", 0, length, err);
+
+    if (result == 0)
+        result = io->ops->replace ? io->ops->replace(io, bytes, length, err) : IMG_E_UNSUPPORTED;
+    if (result != IMG_E_UNSUPPORTED)
+        return done(io, result, err);
+    result = imgi_io_write(io, bytes, length, 0, err);
+    if (result == 0)
+        result = imgi_io_resize(io, length, IMGI_PREALLOC_OFF, err);
+    return result < 0 ? result : imgi_io_flush(io, err);
+}
+
 int imgi_io_lock(struct imgi_io *io, unsigned use, unsigned deny, img_error *err)
 {
     return io->ops->lock ? done(io, io->ops->lock(io, use, deny, err), err) : 0;

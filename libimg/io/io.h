@@ -56,6 +56,7 @@ struct imgi_io_ops {
     int (*lock)(struct imgi_io *io, unsigned use, unsigned deny, img_error *err);
     int (*publish)(struct imgi_io *io, img_error *err);
     void (*pass)(struct imgi_io *io, uint64_t offset);
+    int (*replace)(struct imgi_io *io, const void *bytes, size_t length, img_error *err);
     uint64_t (*usage)(struct imgi_io *io);
     bool (*identity)(struct imgi_io *io, uint64_t id[2]);
     bool (*is_device)(struct imgi_io *io);
@@ -124,6 +125,7 @@ enum imgi_log_kind {
     IMGI_LOG_ZERO,    /* became zeros, the file longer where the range ends past it */
     IMGI_LOG_DISCARD, /* given back: the bytes may have become zeros */
     IMGI_LOG_RESIZE,  /* to `offset` bytes */
+    IMGI_LOG_REPLACE, /* became the `length` bytes of `bytes`, as a whole */
     IMGI_LOG_FLUSH    /* all of this file that stands before it is durable */
 };
 
@@ -198,6 +200,11 @@ void imgi_io_evict(struct imgi_io *io, uint64_t offset, uint64_t length);
  * before that is free: a file without a name is lost in a power cut anyway.
  */
 int imgi_io_publish(struct imgi_io *io, img_error *err);
+/*
+ * Give the file those bytes and no others: a machine that stops leaves the old content or the new.
+ * On disk when it returns. Where the file cannot be replaced (a device) it is written over.
+ */
+int imgi_io_replace(struct imgi_io *io, const void *bytes, size_t length, img_error *err);
 /* Close and free; a created file that was not published is gone. NULL is allowed. */
 void imgi_io_close(struct imgi_io *io);
 

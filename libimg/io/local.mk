@@ -16,4 +16,5 @@ libimgall_la_SOURCES += \
 	libimg/io/pipe_sink.c \
 	libimg/io/pipe_source.c \
 	libimg/io/sparse.c \
+	libimg/io/replace.c \
 	libimg/io/stage.c

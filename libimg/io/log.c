@@ -133,6 +133,24 @@ static int log_resize(struct imgi_io *io, uint64_t size, enum imgi_prealloc prea
     return result;
 }
 
+/* What is replaced is on disk, so a flush follows it. */
+static int log_replace(struct imgi_io *io, const void *bytes, size_t length, img_error *err)
+{
+    struct imgi_log_entry entry = {.kind = IMGI_LOG_REPLACE, .length = length};
+    int result = imgi_io_replace(base_of(io), bytes, length, err);
+
+    if (result < 0)
+        return result;
+    entry.bytes = malloc(length + 1);
+    if (!entry.bytes)
+        return imgi_fail_nomem(err, "a log");
+    memcpy(entry.bytes, bytes, length);
+    result = note(io, entry, err);
+    if (result == 0)
+        result = note(io, (struct imgi_log_entry){.kind = IMGI_LOG_FLUSH}, err);
+    return result;
+}
+
 static int log_flush(struct imgi_io *io, img_error *err)
 {
     int result = note(io, (struct imgi_log_entry){.kind = IMGI_LOG_FLUSH}, err);
@@ -199,6 +217,7 @@ static const struct imgi_io_ops log_ops = {
     .size = log_size,
     .resize = log_resize,
     .flush = log_flush,
+    .replace = log_replace,
     .zero = log_zero,
     .discard = log_discard,
     .extent = log_extent,
@@ -241,6 +260,9 @@ int imgi_log_replay(const struct imgi_log_entry *entry, struct imgi_io *io, img_
         return imgi_io_zero(io, entry->offset, entry->length, true, err);
     case IMGI_LOG_RESIZE:
         return imgi_io_resize(io, entry->offset, IMGI_PREALLOC_OFF, err);
+    case IMGI_LOG_REPLACE:
+        result = imgi_io_resize(io, entry->length, IMGI_PREALLOC_OFF, err);
+        return result < 0 ? result : imgi_io_write(io, entry->bytes, (size_t)entry->length, 0, err);
     case IMGI_LOG_DISCARD:
         /* What is given back may read as zeros, and never makes a file longer. */
         result = imgi_io_size(io, &size, err);
