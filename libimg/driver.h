@@ -254,8 +254,7 @@ struct imgi_driver {
     void (*close)(struct imgi_node *node);
     /*
      * Once, before the first change to an image that was opened for writing (not to one that is
-     * being made): what must be different from then on (an identifier of the content). The base of
-     * a commit keeps it: what stands on the base would not be recognised any more.
+     * being made): what must be different from then on (an identifier of the content).
      */
     int (*begin_write)(struct imgi_node *node, img_error *err);
     /* Before a close that keeps the image: write what only a complete image has (footer). */
@@ -328,11 +327,21 @@ struct imgi_driver {
     int (*make_empty)(struct imgi_node *node, img_error *err);
     /*
      * Name another backing image in the file (NULL: none), on disk when it returns; the core
-     * changes the node. IMG_E_NOSPACE when there is no room for the name; the image is then as it
-     * was. NULL: cannot.
+     * changes the node. backing is that image; NULL where there is none, and, unless needs_backing
+     * is set, where it has not been looked at. IMG_E_NOSPACE when there is no room for the name;
+     * the image is then as it was. NULL: cannot.
      */
     int (*set_backing)(struct imgi_node *node, const char *name, const char *format,
-                       img_error *err);
+                       const struct imgi_node *backing, img_error *err);
+    bool needs_backing; /* what the file says of its backing image is more than a name */
+    /*
+     * Around a commit into base, on which node stands and which is open for writing: let node
+     * know the base again when its content has changed. begin comes before anything is changed in
+     * the base, in the place of its begin_write; end when all is on disk, or the commit has
+     * failed. Both nodes' locks are held. NULL: nothing of the base stands in node.
+     */
+    int (*commit_begin)(struct imgi_node *node, struct imgi_node *base, img_error *err);
+    int (*commit_end)(struct imgi_node *node, struct imgi_node *base, img_error *err);
     /*
      * Snapshots inside the image. They change the disk's shape: nobody else uses the node. The one
      * meant has that id and that name, NULL being any; the first one of several; IMG_E_NOENT. NULL
@@ -392,6 +401,16 @@ int imgi_create_file(struct imgi_create *create, const char *name, struct imgi_i
 /* The same for the one file with all data, where imgi_node_open_data_file looks for it. */
 int imgi_create_data_file(struct imgi_create *create, const char *name, struct imgi_io **io,
                           img_error *err);
+
+/*
+ * A new file of an image that is open for writing, beside the main one; nothing may have that name.
+ * It is unnamed until imgi_io_publish, and belongs to the node.
+ */
+int imgi_node_create_file(struct imgi_node *node, const char *name, struct imgi_io **io,
+                          img_error *err);
+/* Take its name away from a file that the image needs no more. It stays open as long as the node.
+ */
+int imgi_node_remove_file(struct imgi_node *node, const struct imgi_io *io, img_error *err);
 
 /*
  * In measure: the guest bytes of all clusters of that size that hold data (whole clusters), walking

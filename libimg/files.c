@@ -2,8 +2,10 @@
  * The files of one image: opened because the image names them, or made for it,
  * locked, and published together. SPDX-License-Identifier: BSD-2-Clause
  *
- * Owns every imgi_io of an image. The list changes only while the image is being opened or made.
+ * Owns every imgi_io of an image. The list changes only while the image is being opened,
+ * made or resized.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -268,4 +270,39 @@ int imgi_create_data_file(struct imgi_create *create, const char *name, struct i
         rc = create_member(create, path, io, err);
     free(path);
     return rc;
+}
+
+int imgi_node_create_file(struct imgi_node *node, const char *name, struct imgi_io **io,
+                          img_error *err)
+{
+    char *path = NULL;
+    struct stat info;
+    int rc = imgi_policy_path(node->policy, node->name, "extent", name, &path, err);
+
+    if (rc == 0 && lstat(path, &info) == 0)
+        rc = imgi_fail(err, IMG_E_EXISTS,
+                       "'%s' is there already and is no part of the image: it would be replaced",
+                       path);
+    if (rc == 0)
+        rc = imgi_policy_limit(node->policy, IMG_LIMIT_EXTENTS, node->files->count,
+                               "files of one image", err);
+    if (rc == 0)
+        rc = imgi_file_create(io, path, node->files->io_flags | IMGI_IO_WRITE, err);
+    if (rc == 0)
+        rc = imgi_files_add(node->files, *io, path, err);
+    if (rc == 0)
+        rc = imgi_lock_file(*io, node->flags, true, err);
+    free(path);
+    return rc;
+}
+
+int imgi_node_remove_file(struct imgi_node *node, const struct imgi_io *io, img_error *err)
+{
+    for (size_t i = 0; i < node->files->count; i++) {
+        const char *path = node->files->list[i].path;
+
+        if (node->files->list[i].io == io && unlink(path) < 0 && errno != ENOENT)
+            return imgi_fail_errno(err, errno, "'%s' cannot be removed", path);
+    }
+    return 0;
 }

@@ -120,9 +120,12 @@ int imgi_backing_path(const struct img_policy *policy, const char *image, const 
  * the old one is still there.
  */
 int imgi_reopen_backing(img_image *image, struct imgi_node *above, bool writable, img_error *err);
-/* Open an image that is to stand below top, with its chain, for reading. */
-int imgi_open_below(img_image *image, const char *name, const char *format, struct imgi_node **node,
-                    img_error *err);
+/*
+ * Open an image that is to stand below top for reading: with its chain, or alone, without the files
+ * that it names.
+ */
+int imgi_open_below(img_image *image, const char *name, const char *format, bool alone,
+                    struct imgi_node **node, img_error *err);
 /* Close what is below top and put another chain there (NULL: none), which is named like that from
  * now on. */
 int imgi_replace_backing(img_image *image, struct imgi_node *backing, const char *name,

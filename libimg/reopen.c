@@ -55,8 +55,8 @@ static struct imgi_open new_how(const img_image *image, const char *format)
     };
 }
 
-int imgi_open_below(img_image *image, const char *name, const char *format, struct imgi_node **out,
-                    img_error *err)
+int imgi_open_below(img_image *image, const char *name, const char *format, bool alone,
+                    struct imgi_node **out, img_error *err)
 {
     struct imgi_node *node = NULL;
     struct imgi_open how = new_how(image, format);
@@ -64,6 +64,8 @@ int imgi_open_below(img_image *image, const char *name, const char *format, stru
     int rc = imgi_backing_path(&image->policy, image->top->name, name, &path, err);
 
     *out = NULL;
+    if (alone)
+        how.flags |= IMG_OPEN_NO_BACKING | IMG_OPEN_NO_FILES;
     if (rc == 0)
         rc = open_chain(path, NULL, &how, &node, err);
     /* The top alone: what stands below it now may well be a part of its new chain. */

@@ -31,12 +31,14 @@ static int set_names(struct qcow2_header *header, const void *opaque, img_error 
                                (uint32_t)strlen(names->format), err);
 }
 
-int qcow2_set_backing(struct imgi_node *node, const char *name, const char *format, img_error *err)
+int qcow2_set_backing(struct imgi_node *node, const char *name, const char *format,
+                      const struct imgi_node *backing, img_error *err)
 {
     struct names names = {name, format};
     /* What was written over the old backing image is on disk before the new one shows through. */
     int rc = qcow2_flush(node, err);
 
+    (void)backing;
     if (rc == 0)
         rc = imgi_io_flush(node->file, err);
     if (rc == 0)

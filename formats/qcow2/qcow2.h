@@ -438,7 +438,8 @@ int qcow2_data_zero(struct qcow2 *q, uint64_t offset, uint64_t length, bool unma
 
 /* -------------------------------------------------------------- backing.c, empty.c, trim.c */
 
-int qcow2_set_backing(struct imgi_node *node, const char *name, const char *format, img_error *err);
+int qcow2_set_backing(struct imgi_node *node, const char *name, const char *format,
+                      const struct imgi_node *backing, img_error *err);
 
 /* preallocate.c: give the clusters from `from` to the disk's end places, which hold zeros. */
 int qcow2_preallocate(struct qcow2 *q, uint64_t from, enum img_preallocation mode, img_error *err);

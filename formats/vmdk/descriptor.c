@@ -158,7 +158,8 @@ static int parse_extent(struct vmdk_descriptor *descriptor, struct line *line,
     const char *text = line->text;
     int type;
 
-    if (!parse_decimal(text, take_word(line), &extent.sectors) || extent.sectors == 0)
+    extent.number = take_word(line);
+    if (!parse_decimal(text, extent.number, &extent.sectors) || extent.sectors == 0)
         return fail_line(line, start, "no extent size", err);
     type = find_word(text, take_word(line), type_names, IMGI_COUNT(type_names));
     if (type < 0)
@@ -317,6 +318,14 @@ void vmdk_descriptor_free(struct vmdk_descriptor *descriptor)
     *descriptor = (struct vmdk_descriptor){0};
 }
 
+const struct vmdk_key *vmdk_descriptor_find(const struct vmdk_descriptor *descriptor,
+                                            const char *name)
+{
+    size_t i = find_key(descriptor, name, strlen(name));
+
+    return i < descriptor->key_count ? &descriptor->keys[i] : NULL;
+}
+
 int vmdk_descriptor_get(const struct vmdk_descriptor *descriptor, const char *name, char **value,
                         img_error *err)
 {
@@ -328,38 +337,6 @@ int vmdk_descriptor_get(const struct vmdk_descriptor *descriptor, const char *na
     *value = strndup(descriptor->text + descriptor->keys[i].value.start,
                      descriptor->keys[i].value.length);
     return *value ? 0 : imgi_fail_nomem(err, "a descriptor's value");
-}
-
-int vmdk_descriptor_set(struct vmdk_descriptor *descriptor, const char *name, const char *value,
-                        const struct img_policy *policy, bool *found, img_error *err)
-{
-    size_t i = find_key(descriptor, name, strlen(name)), length = strlen(value), changed;
-    struct vmdk_descriptor parsed;
-    struct vmdk_span old;
-    char *text;
-    int rc;
-
-    *found = i < descriptor->key_count;
-    if (!*found)
-        return 0;
-    old = descriptor->keys[i].value;
-    changed = descriptor->length - old.length + length;
-    text = malloc(changed + 1);
-    if (!text)
-        return imgi_fail_nomem(err, "a descriptor");
-    memcpy(text, descriptor->text, old.start);
-    memcpy(text + old.start, value, length);
-    memcpy(text + old.start + length, descriptor->text + old.start + old.length,
-           descriptor->length - old.start - old.length);
-    rc = vmdk_descriptor_parse(&parsed, text, changed, policy, err);
-    free(text);
-    if (rc < 0) {
-        vmdk_descriptor_free(&parsed);
-        return rc;
-    }
-    vmdk_descriptor_free(descriptor);
-    *descriptor = parsed;
-    return 0;
 }
 
 int vmdk_descriptor_cid(const struct vmdk_descriptor *descriptor, const char *name,

@@ -45,9 +45,10 @@ struct vmdk_extent_line {
     enum vmdk_access access;
     uint64_t sectors;
     enum vmdk_type type;
-    struct vmdk_span file; /* length 0: none */
-    uint64_t offset;       /* sectors into the file */
-    unsigned line;         /* for errors; the first is 1 */
+    struct vmdk_span file;   /* length 0: none */
+    uint64_t offset;         /* sectors into the file */
+    unsigned line;           /* for errors; the first is 1 */
+    struct vmdk_span number; /* SECTORS as written */
 };
 
 struct vmdk_descriptor {
@@ -71,9 +72,9 @@ void vmdk_descriptor_free(struct vmdk_descriptor *descriptor);
 /* A copy of the key's value, to be freed; *value is NULL when the key is not there. */
 int vmdk_descriptor_get(const struct vmdk_descriptor *descriptor, const char *name, char **value,
                         img_error *err);
-/* Give a key that is there another value. False is "not there" and no error. */
-int vmdk_descriptor_set(struct vmdk_descriptor *descriptor, const char *name, const char *value,
-                        const struct img_policy *policy, bool *found, img_error *err);
+/* The key, or NULL. */
+const struct vmdk_key *vmdk_descriptor_find(const struct vmdk_descriptor *descriptor,
+                                            const char *name);
 /* A key whose value is up to eight hexadecimal digits; fallback when it is not there. */
 int vmdk_descriptor_cid(const struct vmdk_descriptor *descriptor, const char *name,
                         uint32_t fallback, uint32_t *cid, img_error *err);
@@ -88,6 +89,30 @@ const char *vmdk_access_name(enum vmdk_access access);
 
 /* The beginning of a descriptor: its first line, perhaps behind blank and comment lines. */
 bool vmdk_descriptor_looks_like(const uint8_t *head, size_t length);
+
+/* --------------------------------------------------------------- changing one (edit.c) */
+
+/*
+ * A descriptor on its way to become another: each change is made to the text and the result parsed,
+ * so that all that is not changed stays as it was written.
+ */
+int vmdk_descriptor_copy(struct vmdk_descriptor *copy, const struct vmdk_descriptor *descriptor,
+                         const struct img_policy *policy, img_error *err);
+/* Give a key that is there another value. False is "not there" and no error. */
+int vmdk_descriptor_set(struct vmdk_descriptor *descriptor, const char *name, const char *value,
+                        const struct img_policy *policy, bool *found, img_error *err);
+/* Give a key a value; when it is not there it comes behind the key `after`, or else at the end. */
+int vmdk_descriptor_put(struct vmdk_descriptor *descriptor, const char *name, const char *value,
+                        const char *after, const struct img_policy *policy, img_error *err);
+/* Take a key away, with its line, if it is there. */
+int vmdk_descriptor_remove(struct vmdk_descriptor *descriptor, const char *name,
+                           const struct img_policy *policy, img_error *err);
+/*
+ * Let extent `last` be the last one of those that are there, with so many sectors, and put the
+ * lines `more`, each with its line end, behind it.
+ */
+int vmdk_descriptor_extents(struct vmdk_descriptor *descriptor, size_t last, uint64_t sectors,
+                            const char *more, const struct img_policy *policy, img_error *err);
 
 /* ------------------------------------------------------------------ writing one (template.c) */
 
@@ -108,6 +133,7 @@ struct vmdk_template {
     uint32_t cid;
     const char *extents; /* the extent lines, each with its line end */
     const char *adapter, *hw_version, *tools_version;
+    const char *uuid; /* as written, or NULL: made from seed */
     bool thin;
     uint64_t seed; /* what the other identifiers are made from */
 };

@@ -66,24 +66,6 @@ static int judge_change_tracking(const struct imgi_node *node, img_error *err)
     return rc;
 }
 
-static int find_parent(struct imgi_node *node, img_error *err)
-{
-    struct vmdk_state *state = vmdk_state(node);
-    int rc;
-
-    if (state->parent_cid == VMDK_CID_NONE)
-        return 0;
-    rc = vmdk_descriptor_get(&state->descriptor, "parentFileNameHint", &node->backing_name, err);
-    if (rc == 0 && (!node->backing_name || !*node->backing_name))
-        rc = imgi_fail(err, IMG_E_CORRUPT,
-                       "descriptor: parentCID is %08x, but no parentFileNameHint names the parent",
-                       state->parent_cid);
-    if (rc < 0)
-        return rc;
-    node->backing_format = strdup("vmdk");
-    return node->backing_format ? 0 : imgi_fail_nomem(err, "a parent's format");
-}
-
 /* All of the descriptor but its extents. */
 static int judge_descriptor(struct imgi_node *node, img_error *err)
 {
@@ -105,7 +87,7 @@ static int judge_descriptor(struct imgi_node *node, img_error *err)
         rc = vmdk_descriptor_cid(descriptor, "CID", VMDK_CID_NONE, &state->cid, err);
     if (rc == 0)
         rc = vmdk_descriptor_cid(descriptor, "parentCID", VMDK_CID_NONE, &state->parent_cid, err);
-    return rc < 0 ? rc : find_parent(node, err);
+    return rc < 0 ? rc : vmdk_find_parent(node, err);
 }
 
 /* QEMU leaves room for a descriptor in the parts of an image, VMware does not. */

@@ -268,25 +268,6 @@ static bool continues(const struct imgi_extent *run, const struct imgi_extent *m
            (run->kind != IMGI_DATA || run->host + run->length == more->host);
 }
 
-int vmdk_judge_parent(struct imgi_node *node, img_error *err)
-{
-    struct vmdk_state *state = vmdk_state(node);
-    const struct imgi_node *parent = node->backing;
-
-    if (state->parent_judged || !parent)
-        return 0;
-    if (parent->driver != node->driver)
-        return imgi_fail(err, IMG_E_CORRUPT, "the parent %s is no VMDK image but %s", parent->name,
-                         parent->driver->name);
-    if (vmdk_state(parent)->cid != state->parent_cid)
-        return imgi_fail(err, IMG_E_CORRUPT,
-                         "the parent %s was changed after this image was made: its CID is %08x, "
-                         "parentCID is %08x",
-                         parent->name, vmdk_state(parent)->cid, state->parent_cid);
-    state->parent_judged = true;
-    return 0;
-}
-
 int vmdk_sparse_map(struct imgi_node *node, const struct vmdk_extent *extent, uint64_t offset,
                     uint64_t length, struct imgi_extent *run, img_error *err)
 {

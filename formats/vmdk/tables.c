@@ -195,9 +195,9 @@ static int set_copy(const struct vmdk_sparse *sparse, struct imgi_cache *cache, 
 int vmdk_table_set(struct vmdk_sparse *sparse, uint64_t grain, uint32_t value, img_error *err)
 {
     uint64_t index = grain / sparse->header.num_gtes;
-    int rc = 0;
+    int rc = vmdk_mark_unclean(sparse, err);
 
-    if (imgi_get_le32(sparse->gd + 4 * index) == VMDK_ENTRY_ABSENT)
+    if (rc == 0 && imgi_get_le32(sparse->gd + 4 * index) == VMDK_ENTRY_ABSENT)
         rc = make_table(sparse, index, err);
     if (rc == 0 && sparse->rgd)
         rc = set_copy(sparse, sparse->redundant, "redundant grain directory", sparse->rgd, grain,

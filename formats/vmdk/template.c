@@ -67,6 +67,10 @@ static void add_identifiers(const struct vmdk_template *template, struct vmdk_te
 
     vmdk_text_add(text, "ddb.longContentID = \"%016llx%08x%08x\"\n", (unsigned long long)a,
                   (unsigned)(b >> 32), template->cid);
+    if (template->uuid) {
+        vmdk_text_add(text, "ddb.uuid = \"%s\"\n", template->uuid);
+        return;
+    }
     vmdk_text_add(text, "ddb.uuid = \"60 00 C2 9%x", (unsigned)(b & 15));
     for (unsigned i = 0; i < 12; i++)
         vmdk_text_add(text, "%s%02x", i == 4 ? "-" : " ",

@@ -106,7 +106,7 @@ static int vmdk_zero(struct imgi_node *node, uint64_t offset, uint64_t length, b
     return rc;
 }
 
-static int vmdk_flush(struct imgi_node *node, img_error *err)
+int vmdk_flush(struct imgi_node *node, img_error *err)
 {
     const struct vmdk_state *state = vmdk_state(node);
     int rc = 0;
@@ -124,7 +124,9 @@ static int vmdk_finish(struct imgi_node *node, img_error *err)
 {
     struct vmdk_sparse *sparse = vmdk_state(node)->extents[0].sparse;
 
-    return sparse && sparse->stream ? vmdk_stream_finish(sparse, err) : 0;
+    if (sparse && sparse->stream)
+        return vmdk_stream_finish(sparse, err);
+    return vmdk_mark_clean(vmdk_state(node), err);
 }
 
 const struct imgi_driver imgi_driver_vmdk = {
@@ -148,6 +150,13 @@ const struct imgi_driver imgi_driver_vmdk = {
     .pack = vmdk_pack,
     .unpack = vmdk_unpack,
     .flush = vmdk_flush,
+    .reach = vmdk_reach,
+    .resize = vmdk_resize,
+    .make_empty = vmdk_make_empty,
+    .set_backing = vmdk_set_backing,
+    .needs_backing = true,
+    .commit_begin = vmdk_commit_begin,
+    .commit_end = vmdk_commit_end,
     .snapshot_advice = "VMDK snapshots are delta files: use create -b",
     .check = vmdk_check,
 };

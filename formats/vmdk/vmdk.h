@@ -26,6 +26,7 @@ struct vmdk_sparse {
     struct imgi_cache *tables, *redundant; /* redundant: as rgd */
     uint64_t next; /* writable: the first byte that nothing uses, at a grain's border */
     bool has_footer;
+    bool marked;                    /* uncleanShutdown stands in the header because of us */
     struct vmdk_stream *stream;     /* being written as a stream, or NULL */
     struct vmdk_sequence *sequence; /* being read from a pipe, or NULL: then there are no tables */
 };
@@ -49,8 +50,8 @@ struct vmdk_state {
     uint64_t descriptor_offset,
         descriptor_room; /* bytes of the main file; room 0: it is all of it */
     char *create_type;
-    uint32_t cid, parent_cid;
-    bool parent_judged; /* the parent's CID has been compared */
+    uint32_t cid, parent_cid, next_parent_cid; /* the last: see parent.c */
+    bool parent_judged;                        /* the parent's CID has been compared */
     struct vmdk_extent *extents;
     size_t extent_count;
     uint64_t directory_bytes; /* of all grain directories in memory */
@@ -129,12 +130,6 @@ void vmdk_sparse_cancel(struct vmdk_sparse *sparse, const struct imgi_alloc *all
 int vmdk_sparse_zero(struct imgi_node *node, const struct vmdk_extent *extent, uint64_t offset,
                      uint64_t length, bool unmap, img_error *err);
 
-/*
- * A child whose parent has changed since must not read from it ("Virtual Disk Format 5.0", Links).
- * Asked when the parent is first needed: until then the child can be looked at.
- */
-int vmdk_judge_parent(struct imgi_node *node, img_error *err);
-
 /* --------------------------------------------------------------- sesparse.c */
 
 /* Open a seSparse extent, one of so many. *sesparse is to be freed, after a failure too. */
@@ -207,10 +202,73 @@ int vmdk_sequence_map(const struct vmdk_sparse *sparse, uint64_t at, uint64_t le
 /* As the driver's pass. */
 int vmdk_sequence_pass(const struct vmdk_sparse *sparse, uint64_t at, img_error *err);
 
-/* ----------------------------------------- cid.c, create.c, check.c, info.c */
+/* ------------------------------------------------------------------ store.c */
 
+/* Write the header as it is in memory. */
+int vmdk_header_store(const struct vmdk_sparse *sparse, img_error *err);
+/*
+ * Make the text the image's, and with it, when it is embedded, the extent's capacity (sectors). On
+ * disk when it returns; a machine that stops leaves the old or the new. The text is taken over.
+ */
+int vmdk_descriptor_store(struct imgi_node *node, struct vmdk_descriptor *text, uint64_t capacity,
+                          img_error *err);
+/* The same, the capacity staying what it is. */
+int vmdk_descriptor_update(struct imgi_node *node, struct vmdk_descriptor *text, img_error *err);
+/*
+ * The same in one write, for a text in which nothing but digits of identifiers has changed: it is
+ * a descriptor whichever of its sectors are the new ones.
+ */
+int vmdk_descriptor_overwrite(struct imgi_node *node, struct vmdk_descriptor *text, img_error *err);
+
+/* ------------------------------------------------- drop.c, grow.c, resize.c */
+
+/* Give up all grains of the extent from `first` on. On disk when it returns. */
+int vmdk_sparse_drop(struct vmdk_sparse *sparse, uint64_t first, img_error *err);
+/* Cut the file behind the last thing in it that something refers to. */
+int vmdk_sparse_trim(struct vmdk_sparse *sparse, img_error *err);
+int vmdk_make_empty(struct imgi_node *node, img_error *err);
+/*
+ * See to it that an extent with `old` bytes of disk can hold `size`. Its capacity on disk stays.
+ */
+int vmdk_sparse_reach(struct imgi_node *node, struct vmdk_sparse *sparse, uint64_t old,
+                      uint64_t size, img_error *err);
+/* Set the capacity, on disk when it returns. */
+int vmdk_sparse_set_capacity(struct vmdk_sparse *sparse, uint64_t size, img_error *err);
+/* The extent has so many bytes of disk now: fewer than before. */
+void vmdk_sparse_shrunk(struct vmdk_sparse *sparse, uint64_t size);
+int vmdk_reach(struct imgi_node *node, uint64_t size, img_error *err);
+int vmdk_resize(struct imgi_node *node, uint64_t size, enum img_preallocation mode, img_error *err);
+
+/* ----------------------------------------------------------- cid.c, parent.c */
+
+/* Eight hexadecimal digits. */
+void vmdk_cid_digits(uint32_t cid, char digits[9]);
+/* A number that children made so far cannot know; SOURCE_DATE_EPOCH makes it repeatable. */
+uint32_t vmdk_new_cid(uint32_t old);
 /* The content is about to change: give the image a new CID, so that its children notice. */
 int vmdk_begin_write(struct imgi_node *node, img_error *err);
+int vmdk_begin_write_as(struct imgi_node *node, uint32_t cid, img_error *err);
+/* The extent is about to change; and what has changed of all extents is on disk. */
+int vmdk_mark_unclean(struct vmdk_sparse *sparse, img_error *err);
+int vmdk_mark_clean(const struct vmdk_state *state, img_error *err);
+
+/* In open: what the descriptor says of a parent. */
+int vmdk_find_parent(struct imgi_node *node, img_error *err);
+/*
+ * A child whose parent has changed since must not read from it ("Virtual Disk Format 5.0", Links).
+ * Compared when the parent is first needed: until then the child can be looked at.
+ */
+int vmdk_judge_parent(struct imgi_node *node, img_error *err);
+/* The name can stand in a descriptor. */
+int vmdk_check_parent_name(const char *name, img_error *err);
+int vmdk_set_backing(struct imgi_node *node, const char *name, const char *format,
+                     const struct imgi_node *backing, img_error *err);
+int vmdk_commit_begin(struct imgi_node *node, struct imgi_node *base, img_error *err);
+int vmdk_commit_end(struct imgi_node *node, struct imgi_node *base, img_error *err);
+
+/* ----------------------------------------- vmdk.c, create.c, check.c, info.c */
+
+int vmdk_flush(struct imgi_node *node, img_error *err);
 
 extern const struct imgi_opt vmdk_create_options[];
 int vmdk_create(struct imgi_create *create, img_error *err);

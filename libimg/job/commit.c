@@ -1,9 +1,10 @@
 /*
  * commit: bring what an overlay holds into an image below it. SPDX-License-Identifier: BSD-2-Clause
  *
- * The base is opened again for writing, gets everything that the images above it decide (data and
- * zeros; what none of them has is the base's already), and is flushed before the overlay is
- * emptied. A crash before that leaves an overlay that hides what has been written below it.
+ * The base is opened again for writing, and so is what stands on it if its file tells of the base's
+ * content. The base gets everything that the images above it decide (data and zeros; what none of
+ * them has is the base's already), and is flushed before the overlay is emptied. A crash before
+ * that leaves an overlay that hides what has been written below it.
  *
  * Pieces are written by many threads in any order: each is written once, and the base's own ranges
  * keep those apart that share one of its clusters.
@@ -15,7 +16,9 @@
 
 struct commit {
     struct imgi_node *top;
-    struct imgi_node *above; /* the image that stands on the base */
+    struct imgi_node *above;  /* the image that stands on the base */
+    struct imgi_node *holder; /* stands on above, when that was opened for writing too; or NULL */
+    bool begun;               /* above's commit_begin has been called */
 };
 
 /* Whether the user's name means the backing image of `above`. */
@@ -121,6 +124,45 @@ static int grow(struct imgi_node *base, uint64_t size, img_error *err)
     return rc;
 }
 
+typedef int change_fn(struct imgi_node *node, struct imgi_node *base, img_error *err);
+
+/* Tell the driver of the image above that the base is about to change, or has changed. */
+static int tell(const struct commit *commit, change_fn *fn, img_error *err)
+{
+    struct imgi_node *above = commit->above, *base = above->backing;
+    int rc;
+
+    pthread_mutex_lock(&above->lock);
+    pthread_mutex_lock(&base->lock);
+    rc = fn(above, base, err);
+    pthread_mutex_unlock(&base->lock);
+    pthread_mutex_unlock(&above->lock);
+    if (rc < 0)
+        imgi_error_image(err, above->name);
+    return rc;
+}
+
+static int begin(struct commit *commit, img_error *err)
+{
+    struct imgi_node *base = commit->above->backing;
+
+    if (!commit->above->driver->commit_begin)
+        return imgi_node_begin_write(base, err);
+    commit->begun = true;
+    base->begun = true;
+    return tell(commit, commit->above->driver->commit_begin, err);
+}
+
+/* After a failure too: the base is another one by then. */
+static int end(const struct commit *commit, int rc, img_error *err)
+{
+    int ended = 0;
+
+    if (commit->begun)
+        ended = tell(commit, commit->above->driver->commit_end, rc < 0 ? NULL : err);
+    return rc < 0 ? rc : ended;
+}
+
 static int fill_base(img_job *job, struct commit *commit, img_error *err)
 {
     struct imgi_node *base = commit->above->backing;
@@ -140,6 +182,8 @@ static int fill_base(img_job *job, struct commit *commit, img_error *err)
         imgi_error_image(err, base->name);
     }
     if (rc == 0)
+        rc = begin(commit, err);
+    if (rc == 0)
         rc = grow(base, commit->top->size, err);
     if (rc == 0)
         rc = imgi_walk_run(&walk, err);
@@ -147,7 +191,25 @@ static int fill_base(img_job *job, struct commit *commit, img_error *err)
         rc = imgi_node_finish(base, err);
     if (rc == 0)
         rc = imgi_node_flush(base, err);
-    return rc;
+    return end(commit, rc, err);
+}
+
+/* The image that stands on the base is written to as well when something of the base is in it. */
+static int open_writable(img_image *image, struct commit *commit, img_error *err)
+{
+    struct imgi_node *holder = image->top;
+    int rc = 0;
+
+    if (commit->above != image->top && commit->above->driver->commit_begin) {
+        while (holder->backing != commit->above)
+            holder = holder->backing;
+        rc = imgi_reopen_backing(image, holder, true, err);
+        if (rc < 0)
+            return rc;
+        commit->holder = holder;
+        commit->above = holder->backing;
+    }
+    return imgi_reopen_backing(image, commit->above, true, err);
 }
 
 static int make_empty(struct imgi_node *node, img_error *err)
@@ -176,8 +238,8 @@ int img_commit(img_job *given, img_image *image, const char *name, img_error *er
     if (rc == 0)
         rc = find_base(&commit, name, err);
     if (rc == 0) {
-        rc = imgi_reopen_backing(image, commit.above, true, err);
-        reopened = rc == 0;
+        rc = open_writable(image, &commit, err);
+        reopened = rc == 0 || commit.holder;
     }
     if (rc == 0)
         rc = fill_base(job, &commit, err);
@@ -186,7 +248,7 @@ int img_commit(img_job *given, img_image *image, const char *name, img_error *er
     /* Nobody is kept from reading the base longer than need be; if that fails, it only stays
      * locked. */
     if (reopened)
-        imgi_reopen_backing(image, commit.above, false, NULL);
+        imgi_reopen_backing(image, commit.holder ? commit.holder : commit.above, false, NULL);
     img_job_free(own);
     if (rc < 0)
         imgi_error_image(err, image->top->name);

@@ -217,15 +217,34 @@ static int copy_differences(img_image *image, img_job *job, struct imgi_node *ne
     return imgi_walk_run(&walk, err);
 }
 
-static int set_backing(struct imgi_node *node, const char *name, const char *format, img_error *err)
+static int set_backing(struct imgi_node *node, const char *name, const char *format,
+                       const struct imgi_node *backing, img_error *err)
 {
     int rc = imgi_node_flush(node, err);
 
     if (rc < 0)
         return rc;
     pthread_mutex_lock(&node->lock);
-    rc = node->driver->set_backing(node, name, format, err);
+    rc = node->driver->set_backing(node, name, format, backing, err);
     pthread_mutex_unlock(&node->lock);
+    return rc;
+}
+
+/*
+ * Open the new backing image: with its chain, to be compared with; or, when nothing is to be
+ * compared, by itself and only if the driver asks for it.
+ */
+static int open_new(img_image *image, const img_job *job, const char *name, const char *format,
+                    struct imgi_node **new, img_error *err)
+{
+    bool unsafe = job->flags & IMG_JOB_UNSAFE;
+    int rc;
+
+    if (!name || (unsafe && !image->top->driver->needs_backing))
+        return 0;
+    rc = imgi_open_below(image, name, format, unsafe, new, err);
+    if (rc < 0)
+        imgi_error_prefix(err, "Could not open new backing file '%s'", name);
     return rc;
 }
 
@@ -239,15 +258,16 @@ int img_rebase(img_job *given, img_image *image, const char *name, const char *f
     name = name && *name ? name : NULL;
     if (rc == 0)
         rc = check(image, job, name, format, err);
-    if (rc == 0 && name && !(job->flags & IMG_JOB_UNSAFE)) {
-        rc = imgi_open_below(image, name, format, &new, err);
-        if (rc < 0)
-            imgi_error_prefix(err, "Could not open new backing file '%s'", name);
-    }
+    if (rc == 0)
+        rc = open_new(image, job, name, format, &new, err);
     if (rc == 0 && !(job->flags & IMG_JOB_UNSAFE))
         rc = copy_differences(image, job, new, err);
     if (rc == 0)
-        rc = set_backing(image->top, name, format, err);
+        rc = set_backing(image->top, name, format, new, err);
+    if (job && (job->flags & IMG_JOB_UNSAFE)) {
+        imgi_node_close(new);
+        new = NULL;
+    }
     if (rc == 0)
         rc = imgi_replace_backing(image, new, name, name ? format : NULL, err);
     else

@@ -143,7 +143,7 @@ static void rename_fails(void **state)
             make_image(variants[v]);
             image = open_failing(&io);
             imgi_fault_set(io, IMGI_FAULT_ANY, nth, EIO, true);
-            rc = image->top->driver->set_backing(image->top, "another", "qcow2", &err);
+            rc = image->top->driver->set_backing(image->top, "another", "qcow2", NULL, &err);
             img_abandon(image);
             image = open_checked(&present);
             assert_true(present);

@@ -1,0 +1,148 @@
+/*
+ * Changing a descriptor without losing anything of it. SPDX-License-Identifier: BSD-2-Clause
+ *
+ * A piece of the text is replaced and the result parsed again: what would be no descriptor any more
+ * is refused, and the old one stays.
+ */
+#include <stdlib.h>
+#include <strings.h>
+
+#include "descriptor.h"
+#include "disk.h"
+
+/* Text that takes the place of a span. */
+struct piece {
+    const char *text;
+    size_t length;
+};
+
+static int splice(struct vmdk_descriptor *descriptor, struct vmdk_span old, struct piece new,
+                  const struct img_policy *policy, img_error *err)
+{
+    size_t rest = old.start + old.length, length = descriptor->length - old.length + new.length;
+    struct vmdk_descriptor parsed;
+    char *text;
+    int rc;
+
+    if (length > VMDK_DESCRIPTOR_BYTES_MAX)
+        return imgi_fail(err, IMG_E_LIMIT, "the descriptor would have %zu bytes, the limit is %u",
+                         length, VMDK_DESCRIPTOR_BYTES_MAX);
+    text = malloc(length + 1);
+    if (!text)
+        return imgi_fail_nomem(err, "a descriptor");
+    memcpy(text, descriptor->text, old.start);
+    memcpy(text + old.start, new.text, new.length);
+    memcpy(text + old.start + new.length, descriptor->text + rest, descriptor->length - rest);
+    rc = vmdk_descriptor_parse(&parsed, text, length, policy, err);
+    free(text);
+    if (rc < 0) {
+        vmdk_descriptor_free(&parsed);
+        return rc;
+    }
+    vmdk_descriptor_free(descriptor);
+    *descriptor = parsed;
+    return 0;
+}
+
+/* The line around a place in the text, with its end. */
+static struct vmdk_span line_around(const struct vmdk_descriptor *descriptor, size_t at)
+{
+    const char *text = descriptor->text, *end = strchr(text + at, '\n');
+    struct vmdk_span line = {at, 0};
+
+    while (line.start > 0 && text[line.start - 1] != '\n')
+        line.start--;
+    line.length = (end ? (size_t)(end + 1 - text) : descriptor->length) - line.start;
+    return line;
+}
+
+int vmdk_descriptor_copy(struct vmdk_descriptor *copy, const struct vmdk_descriptor *descriptor,
+                         const struct img_policy *policy, img_error *err)
+{
+    return vmdk_descriptor_parse(copy, descriptor->text, descriptor->length, policy, err);
+}
+
+int vmdk_descriptor_set(struct vmdk_descriptor *descriptor, const char *name, const char *value,
+                        const struct img_policy *policy, bool *found, img_error *err)
+{
+    const struct vmdk_key *key = vmdk_descriptor_find(descriptor, name);
+
+    *found = key != NULL;
+    if (!key)
+        return 0;
+    return splice(descriptor, key->value, (struct piece){value, strlen(value)}, policy, err);
+}
+
+/* Keys of the disk database have spaces around their '=', as every writer has it. */
+static void add_key(struct vmdk_text *text, const char *name, const char *value)
+{
+    if (strncasecmp(name, "ddb.", 4) == 0)
+        vmdk_text_add(text, "%s = \"%s\"\n", name, value);
+    else if (strcasecmp(name, "CID") == 0 || strcasecmp(name, "parentCID") == 0)
+        vmdk_text_add(text, "%s=%s\n", name, value);
+    else
+        vmdk_text_add(text, "%s=\"%s\"\n", name, value);
+}
+
+int vmdk_descriptor_put(struct vmdk_descriptor *descriptor, const char *name, const char *value,
+                        const char *after, const struct img_policy *policy, img_error *err)
+{
+    const struct vmdk_key *before = after ? vmdk_descriptor_find(descriptor, after) : NULL;
+    struct vmdk_span place = {descriptor->length, 0};
+    struct vmdk_text text = {0};
+    bool found;
+    int rc = vmdk_descriptor_set(descriptor, name, value, policy, &found, err);
+
+    if (rc < 0 || found)
+        return rc;
+    if (before) {
+        place = line_around(descriptor, before->name.start);
+        place = (struct vmdk_span){place.start + place.length, 0};
+    }
+    if (place.start > 0 && descriptor->text[place.start - 1] != '\n')
+        vmdk_text_add(&text, "\n");
+    add_key(&text, name, value);
+    if (text.failed)
+        rc = imgi_fail_nomem(err, "a descriptor");
+    else
+        rc = splice(descriptor, place, (struct piece){text.bytes, text.length}, policy, err);
+    free(text.bytes);
+    return rc;
+}
+
+int vmdk_descriptor_remove(struct vmdk_descriptor *descriptor, const char *name,
+                           const struct img_policy *policy, img_error *err)
+{
+    const struct vmdk_key *key = vmdk_descriptor_find(descriptor, name);
+
+    if (!key)
+        return 0;
+    return splice(descriptor, line_around(descriptor, key->name.start), (struct piece){"", 0},
+                  policy, err);
+}
+
+int vmdk_descriptor_extents(struct vmdk_descriptor *descriptor, size_t last, uint64_t sectors,
+                            const char *more, const struct img_policy *policy, img_error *err)
+{
+    const struct vmdk_extent_line *extent = &descriptor->extents[last];
+    const struct vmdk_extent_line *end = &descriptor->extents[descriptor->extent_count - 1];
+    struct vmdk_span old = {extent->number.start, 0};
+    struct vmdk_span line = line_around(descriptor, old.start);
+    size_t rest = extent->number.start + extent->number.length;
+    struct vmdk_text text = {0};
+    int rc;
+
+    vmdk_text_add(&text, "%llu%.*s", (unsigned long long)sectors,
+                  (int)(line.start + line.length - rest), descriptor->text + rest);
+    if (text.length > 0 && text.bytes[text.length - 1] != '\n')
+        vmdk_text_add(&text, "\n");
+    vmdk_text_add(&text, "%s", more);
+    line = line_around(descriptor, end->number.start);
+    old.length = line.start + line.length - old.start;
+    if (text.failed)
+        rc = imgi_fail_nomem(err, "a descriptor");
+    else
+        rc = splice(descriptor, old, (struct piece){text.bytes, text.length}, policy, err);
+    free(text.bytes);
+    return rc;
+}
