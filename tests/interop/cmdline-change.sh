@@ -93,7 +93,7 @@ same_err resize v2.qcow2 +1M
 same resize -f raw data.raw 1M
 same resize data.raw 7M
 same info data.raw
-same_err resize monolithicSparse.vmdk 10M
+differs 0 'qemu-img cannot resize a VMDK image' resize monolithicSparse.vmdk 10M
 reset
 
 # --------------------------------------------------------------------- commit
@@ -148,7 +148,7 @@ same_err rebase -T nonsense -b data.raw -F raw over.qcow2
 same_err rebase -f raw -b data.raw other.raw
 same_err rebase -f raw -b data.raw -F raw other.raw
 same_err rebase -f nonsense -b data.raw -F raw over.qcow2
-same_err rebase -u -b data.raw -F raw over.vmdk
+differs 1 'qemu-img cannot rebase a VMDK image at all' rebase -u -b data.raw -F raw over.vmdk
 same_err rebase -b base.qcow2 -F raw sub/top.qcow2
 reset
 

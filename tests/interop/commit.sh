@@ -117,11 +117,21 @@ expect_fail 1 "Did not find 'nonsense' in the backing chain of 'ours/layer1'" \
     "$IMG" commit -b nonsense ours/layer1
 expect_fail 1 'Did not find' "$IMG" commit -b ours/layer1 ours/layer1
 expect_fail 1 'Expecting one image file name' "$IMG" commit
-"$QEMU_IMG" create -q -f vmdk small.vmdk 1M
-"$QEMU_IMG" create -q -f qcow2 -b small.vmdk -F vmdk over.qcow2 2M
-"$QEMU_IO" -c 'write -P 1 0 64k' over.qcow2 >/dev/null
+# An image of which nobody knows how it should grow.
+truncate -s 512k part
+cat >small.vmdk <<'TEXT'
+# Disk DescriptorFile
+version=1
+CID=00000012
+parentCID=ffffffff
+createType="custom"
+RW 1024 FLAT "part" 0
+RW 1024 ZERO
+TEXT
+"$IMG" create -q -f qcow2 -b small.vmdk -F vmdk over.qcow2 2M
+"$IMG" io -c 'write -P 1 0 64k' over.qcow2 >/dev/null
 cp over.qcow2 before.qcow2
-expect_fail 1 'small.vmdk' "$IMG" commit over.qcow2
+expect_fail 1 'cannot be resized' "$IMG" commit over.qcow2
 same over.qcow2 before.qcow2
 "$QEMU_IMG" convert -f raw -O vmdk -o subformat=streamOptimized flat.raw stream.vmdk
 "$QEMU_IMG" create -q -f qcow2 -b stream.vmdk -F vmdk over.qcow2
