@@ -46,6 +46,7 @@ static int open_backing(struct imgi_node *top, struct imgi_node *node, const str
     below.format = node->backing_format;
     below.flags &= ~(unsigned)(IMG_OPEN_WRITE | IMG_OPEN_CHECK);
     below.options = NULL;
+    below.named = true;
     below.cache = how->backing_cache;
     rc = imgi_node_open_name(&backing, path, &below, err);
     if (rc == 0) {

@@ -383,6 +383,13 @@ int imgi_node_open_file(struct imgi_node *node, const char *role, const char *na
                         struct imgi_io **io, img_error *err);
 
 /*
+ * The same for a piece of the disk. It may be a block device only where the policy allows devices,
+ * or the user does (devices).
+ */
+int imgi_node_open_extent(struct imgi_node *node, const char *name, bool devices,
+                          struct imgi_io **io, img_error *err);
+
+/*
  * The same for the one file with all data, for which a relative name is first looked for in the
  * current directory, as QEMU does, unless the policy confines the image to its own.
  */

@@ -127,11 +127,17 @@ static struct imgi_io *find_same(const struct imgi_files *files, struct imgi_io 
     return NULL;
 }
 
+unsigned imgi_named_io_flags(const struct img_policy *policy)
+{
+    if (policy->reach == IMG_REACH_ANY)
+        return 0;
+    return IMGI_IO_NO_FOLLOW | (policy->devices ? 0u : (unsigned)IMGI_IO_NO_DEVICE);
+}
+
 /* How a file that the image names is opened for reading. */
 static unsigned file_flags(const struct imgi_node *node)
 {
-    return node->files->io_flags |
-           (node->policy->reach != IMG_REACH_ANY ? (unsigned)IMGI_IO_NO_FOLLOW : 0);
+    return node->files->io_flags | imgi_named_io_flags(node->policy);
 }
 
 /* Open a file of the image, or find it among those that are open. */
@@ -205,6 +211,22 @@ int imgi_node_open_file(struct imgi_node *node, const char *role, const char *na
     if (rc < 0)
         return rc;
     rc = open_member(node, path, file_flags(node), writable && node->writable, io, err);
+    free(path);
+    return rc;
+}
+
+int imgi_node_open_extent(struct imgi_node *node, const char *name, bool devices,
+                          struct imgi_io **io, img_error *err)
+{
+    char *path = NULL;
+    unsigned flags = file_flags(node) & ~(unsigned)IMGI_IO_NO_DEVICE;
+    int rc = imgi_policy_path(node->policy, node->name, "extent", name, &path, err);
+
+    if (rc < 0)
+        return rc;
+    if (!devices && !node->policy->devices)
+        flags |= IMGI_IO_NO_DEVICE;
+    rc = open_member(node, path, flags, node->writable, io, err);
     free(path);
     return rc;
 }

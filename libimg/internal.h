@@ -72,9 +72,12 @@ struct imgi_open {
     const struct img_policy *policy; /* never NULL */
     const img_secrets *secrets;      /* NULL: none */
     struct imgi_cipher *cipher;      /* known already: shared with the node, but not its chain */
+    bool named;  /* by an image, and not by the user: the policy says what kind of file it may be */
     bool insist; /* on IMG_OPEN_WRITE, whatever was typed of read-only and force-share; likewise */
 };
 
+/* What the policy wants of files that an image names: flags of enum imgi_io_flags. */
+unsigned imgi_named_io_flags(const struct img_policy *policy);
 /* Open one image, without its chain. Takes files over, also when it fails. */
 int imgi_node_open(struct imgi_node **node, struct imgi_files *files, const struct imgi_open *how,
                    img_error *err);

@@ -144,6 +144,11 @@ IMG_API void img_policy_free(img_policy *policy);
 IMG_API void img_policy_set_reach(img_policy *policy, enum img_reach reach);
 /* Whether a format that was not named may be found by probing (default: yes). */
 IMG_API void img_policy_set_probe(img_policy *policy, bool allowed);
+/*
+ * Whether an extent that an image names may be a block device (default: no), and, unless the reach
+ * is IMG_REACH_ANY, whether a backing image or a data file may be one.
+ */
+IMG_API void img_policy_set_devices(img_policy *policy, bool allowed);
 IMG_API void img_policy_set_limit(img_policy *policy, enum img_limit limit, uint64_t value);
 
 /* ----------------------------------------------------------------- secrets */

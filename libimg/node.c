@@ -128,7 +128,7 @@ int imgi_node_open(struct imgi_node **out, struct imgi_files *files, const struc
 int imgi_node_open_name(struct imgi_node **node, const char *name, const struct imgi_open *how,
                         img_error *err)
 {
-    unsigned io_flags = imgi_cache_io_flags(how->cache);
+    unsigned io_flags = imgi_cache_io_flags(how->cache), open_flags = io_flags;
     bool writable = (how->flags & IMG_OPEN_WRITE) != 0;
     struct imgi_files *files = imgi_files_new(io_flags, err);
     struct imgi_io *io;
@@ -136,7 +136,9 @@ int imgi_node_open_name(struct imgi_node **node, const char *name, const struct 
 
     if (!files)
         return IMG_E_NOMEM;
-    rc = imgi_file_open(&io, name, io_flags | (writable ? IMGI_IO_WRITE : 0), err);
+    if (how->named)
+        open_flags |= imgi_named_io_flags(how->policy);
+    rc = imgi_file_open(&io, name, open_flags | (writable ? IMGI_IO_WRITE : 0), err);
     if (rc == 0)
         rc = imgi_files_add(files, io, name, err);
     if (rc == 0)

@@ -57,6 +57,11 @@ void img_policy_set_probe(img_policy *policy, bool allowed)
     policy->probe = allowed;
 }
 
+void img_policy_set_devices(img_policy *policy, bool allowed)
+{
+    policy->devices = allowed;
+}
+
 void img_policy_set_limit(img_policy *policy, enum img_limit limit, uint64_t value)
 {
     if ((size_t)limit < IMGI_COUNT(policy->limits))

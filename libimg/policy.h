@@ -13,6 +13,7 @@
 struct img_policy {
     enum img_reach reach;
     bool probe;
+    bool devices;
     uint64_t limits[4]; /* by enum img_limit */
 };
 

@@ -25,6 +25,11 @@ struct vmdk_extent *vmdk_extent_at(const struct vmdk_state *state, uint64_t offs
     return &state->extents[low];
 }
 
+static bool is_mapping(enum vmdk_type type)
+{
+    return type == VMDK_TYPE_VMFSRDM || type == VMDK_TYPE_VMFSRAW;
+}
+
 /* A flat extent must have all its bytes: what the file lacks are not zeros but lost. */
 static int open_flat(struct vmdk_extent *extent, const struct vmdk_extent_line *line,
                      img_error *err)
@@ -34,6 +39,10 @@ static int open_flat(struct vmdk_extent *extent, const struct vmdk_extent_line *
 
     if (rc < 0)
         return rc;
+    if (is_mapping(extent->type) && !imgi_io_is_device(extent->io))
+        return imgi_fail(err, IMG_E_UNSUPPORTED,
+                         "the file is the mapping of a raw device, which only the host that made "
+                         "it can follow");
     if (line->offset > UINT64_MAX / VMDK_SECTOR ||
         !imgi_span_ok(line->offset * VMDK_SECTOR, extent->length, size))
         return imgi_fail(err, IMG_E_CORRUPT,
@@ -96,9 +105,6 @@ static int judge_line(const struct imgi_node *node, const struct vmdk_extent_lin
 {
     if (line->access == VMDK_ACCESS_RDONLY && node->writable)
         return imgi_fail(err, IMG_E_RDONLY, "the extent is RDONLY: the image cannot be written");
-    if (line->type > VMDK_TYPE_SESPARSE)
-        return imgi_fail(err, IMG_E_UNSUPPORTED, "%s extents are not supported yet",
-                         vmdk_type_name(line->type));
     if (line->type != VMDK_TYPE_FLAT && line->offset != 0)
         return imgi_fail(err, IMG_E_CORRUPT,
                          "%s extents begin at sector 0 of their file, not at %llu",
@@ -106,11 +112,22 @@ static int judge_line(const struct imgi_node *node, const struct vmdk_extent_lin
     return 0;
 }
 
+/* "\\\\.\\PhysicalDrive0" is a device of Windows, and no name of a file here. */
+static int judge_name(const char *name, img_error *err)
+{
+    if (strncmp(name, "\\\\.\\", 4) != 0)
+        return 0;
+    return imgi_fail(err, IMG_E_UNSUPPORTED, "'%s' is a device of a Windows host", name);
+}
+
 /* The file of one extent. */
 static int open_file(struct imgi_node *node, struct vmdk_extent *extent,
                      const struct vmdk_extent_line *line, img_error *err)
 {
-    int rc = imgi_node_open_file(node, "extent", extent->name, true, &extent->io, err);
+    int rc = judge_name(extent->name, err);
+
+    if (rc == 0)
+        rc = imgi_node_open_extent(node, extent->name, vmdk_state(node)->devices, &extent->io, err);
 
     if (rc == 0 && extent->io == node->file)
         rc = imgi_fail(err, IMG_E_CORRUPT, "the extent %s is the descriptor itself", extent->name);

@@ -14,6 +14,11 @@ static const char *const device_types[] = {
     "fullDevice",       "partitionedDevice",          "vmfsRaw", "vmfsRDM", "vmfsRDMP",
     "vmfsRawDeviceMap", "vmfsPassthroughRawDeviceMap"};
 
+const struct imgi_opt vmdk_open_options[] = {
+    {"devices", IMGI_OPT_BOOL, "off", "Whether extents may be devices of the host", true},
+    {0},
+};
+
 /* ------------------------------------------------------------------- descriptor */
 
 /* The key, if it is there, has the one value that is supported. */
@@ -41,10 +46,11 @@ static int judge_create_type(struct vmdk_state *state, img_error *err)
 
     if (rc == 0 && !state->create_type)
         rc = imgi_fail(err, IMG_E_FORMAT, "descriptor: no createType");
-    for (size_t i = 0; rc == 0 && i < IMGI_COUNT(device_types); i++) {
+    for (size_t i = 0; rc == 0 && !state->devices && i < IMGI_COUNT(device_types); i++) {
         if (strcasecmp(state->create_type, device_types[i]) == 0)
-            rc = imgi_fail(err, IMG_E_UNSUPPORTED,
-                           "createType %s stands for a device of the host, which is not supported",
+            rc = imgi_fail(err, IMG_E_DENIED,
+                           "createType %s stands for a device of the host, which is opened only "
+                           "where the policy, or the option devices=on, allows it",
                            device_types[i]);
     }
     return rc;
@@ -73,7 +79,11 @@ static int judge_descriptor(struct imgi_node *node, img_error *err)
     static const char *const sectors[] = {"512", NULL};
     struct vmdk_state *state = vmdk_state(node);
     const struct vmdk_descriptor *descriptor = &state->descriptor;
-    int rc = judge_create_type(state, err);
+    int rc;
+
+    state->devices = node->policy->devices || (node->flags & IMG_OPEN_NO_FILES) ||
+                     imgi_options_bool(node->options, vmdk_open_options, "devices");
+    rc = judge_create_type(state, err);
 
     if (rc == 0)
         rc = require_value(descriptor, "version", versions, err);

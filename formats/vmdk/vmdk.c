@@ -134,6 +134,7 @@ const struct imgi_driver imgi_driver_vmdk = {
     .pipes = true,
     .state_size = sizeof(struct vmdk_state),
     .create_options = vmdk_create_options,
+    .open_options = vmdk_open_options,
     .probe = vmdk_probe,
     .create = vmdk_create,
     .open = vmdk_open,

@@ -52,6 +52,7 @@ struct vmdk_state {
     char *create_type;
     uint32_t cid, parent_cid, next_parent_cid; /* the last: see parent.c */
     bool parent_judged;                        /* the parent's CID has been compared */
+    bool devices;                              /* may be extents */
     struct vmdk_extent *extents;
     size_t extent_count;
     uint64_t directory_bytes; /* of all grain directories in memory */
@@ -270,7 +271,7 @@ int vmdk_commit_end(struct imgi_node *node, struct imgi_node *base, img_error *e
 
 int vmdk_flush(struct imgi_node *node, img_error *err);
 
-extern const struct imgi_opt vmdk_create_options[];
+extern const struct imgi_opt vmdk_create_options[], vmdk_open_options[];
 int vmdk_create(struct imgi_create *create, img_error *err);
 int vmdk_check(struct imgi_node *node, struct imgi_checker *checker, img_error *err);
 int vmdk_info(struct imgi_node *node, struct imgi_info *info, img_error *err);

@@ -34,14 +34,18 @@ int imgi_file_open_flags(unsigned flags)
     return result;
 }
 
-int imgi_file_check_kind(const struct stat *info, img_error *err)
+int imgi_file_check_kind(const struct stat *info, unsigned flags, img_error *err)
 {
     const char *kind;
 
     switch (info->st_mode & S_IFMT) {
     case S_IFREG:
-    case S_IFBLK:
         return 0;
+    case S_IFBLK:
+        if (!(flags & IMGI_IO_NO_DEVICE))
+            return 0;
+        return imgi_fail(err, IMG_E_DENIED,
+                         "is a block device, and an image may name only files here");
     case S_IFDIR:
         kind = "a directory";
         break;
@@ -78,7 +82,7 @@ static int inspect(struct imgi_file *file, img_error *err)
     if (fstat(file->fd, &info) < 0)
         return imgi_fail_errno(err, errno, "cannot be examined");
 
-    int result = imgi_file_check_kind(&info, err);
+    int result = imgi_file_check_kind(&info, file->io.flags, err);
     if (result < 0)
         return result;
 
@@ -141,7 +145,7 @@ static int open_file(struct imgi_file **file, const char *name, unsigned flags, 
     if ((no_follow ? lstat(name, &info) : stat(name, &info)) < 0)
         return imgi_file_open_failed(errno, flags, "cannot be opened", err);
 
-    int result = imgi_file_check_kind(&info, err);
+    int result = imgi_file_check_kind(&info, flags, err);
     if (result < 0)
         return result;
 

@@ -71,8 +71,9 @@ extern const struct imgi_io_ops imgi_file_ops;
 
 /* The flags of open(2) for flags of enum imgi_io_flags. */
 int imgi_file_open_flags(unsigned flags);
-/* Fails for what is neither a regular file nor a block device, saying what it is. */
-int imgi_file_check_kind(const struct stat *info, img_error *err);
+/* Fails for what is neither a regular file nor (unless flags say no) a block device, saying what it
+ * is. */
+int imgi_file_check_kind(const struct stat *info, unsigned flags, img_error *err);
 /* Report that open(2) failed; what: "cannot be opened". */
 int imgi_file_open_failed(int os_errno, unsigned flags, const char *what, img_error *err);
 /* Make an io of an open descriptor, which it owns from now on, also when this fails. */

@@ -19,10 +19,11 @@ struct imgi_io;
 
 enum imgi_io_flags {
     IMGI_IO_WRITE = 1u << 0,
-    IMGI_IO_DIRECT = 1u << 1,   /* O_DIRECT; callers need not align anything */
-    IMGI_IO_SYNC = 1u << 2,     /* each write is on disk when it returns */
-    IMGI_IO_NO_FLUSH = 1u << 3, /* flush does nothing (cache mode unsafe) */
-    IMGI_IO_NO_FOLLOW = 1u << 4 /* the last component must not be a symbolic link */
+    IMGI_IO_DIRECT = 1u << 1,    /* O_DIRECT; callers need not align anything */
+    IMGI_IO_SYNC = 1u << 2,      /* each write is on disk when it returns */
+    IMGI_IO_NO_FLUSH = 1u << 3,  /* flush does nothing (cache mode unsafe) */
+    IMGI_IO_NO_FOLLOW = 1u << 4, /* the last component must not be a symbolic link */
+    IMGI_IO_NO_DEVICE = 1u << 5  /* it must be a regular file: the policy wants no device */
 };
 
 /* One run of a file: bytes, or a hole that reads as zeros. */

@@ -108,7 +108,7 @@ static int resolve(const char *name, unsigned flags, char **path, bool *there, b
     if (!exists && errno != ENOENT)
         return imgi_fail_errno(err, errno, "cannot be created");
     if (exists) {
-        int result = imgi_file_check_kind(&target, err);
+        int result = imgi_file_check_kind(&target, flags, err);
 
         *device = S_ISBLK(target.st_mode);
         if (result < 0 || *device)

@@ -47,6 +47,7 @@ unit_tests += tests/unit/test_vmdk_descriptor
 unit_tests += tests/unit/test_vmdk_extents
 unit_tests += tests/unit/test_vmdk_header
 unit_tests += tests/unit/test_vmdk_model
+unit_tests += tests/unit/test_vmdk_paths
 unit_tests += tests/unit/test_vmdk_sesparse
 unit_tests += tests/unit/test_vmdk_stream
 unit_tests += tests/unit/test_xml
