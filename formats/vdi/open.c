@@ -69,6 +69,30 @@ int vdi_find_used(struct imgi_node *node, img_error *err)
     return 0;
 }
 
+/* What was cut off must not be written as if it were there: it would become zeros. */
+static int judge_end(struct imgi_node *node, img_error *err)
+{
+    const struct vdi_state *state = vdi_state(node);
+    uint64_t file_size, size = state->header.block_size;
+    int rc = imgi_io_size(node->file, &file_size, err);
+
+    if (!node->writable || (node->flags & IMG_OPEN_CHECK))
+        return rc;
+    for (uint32_t block = 0; rc == 0 && block < state->header.blocks; block++) {
+        uint64_t offset = block * size, needed = 0;
+
+        if (offset < vdi_disk_bytes(&state->header))
+            needed = IMGI_MIN(size, vdi_disk_bytes(&state->header) - offset);
+        if (vdi_entry(state, block) < VDI_ENTRY_DISCARD &&
+            !imgi_span_ok(vdi_host(state, vdi_entry(state, block)), needed, file_size))
+            rc = imgi_fail(err, IMG_E_CORRUPT,
+                           "block map: entry %u: place %u lies past the end of the file (%llu "
+                           "bytes). The image has been truncated.",
+                           block, vdi_entry(state, block), (unsigned long long)file_size);
+    }
+    return rc;
+}
+
 int vdi_open(struct imgi_node *node, img_error *err)
 {
     struct vdi_state *state = vdi_state(node);
@@ -78,6 +102,8 @@ int vdi_open(struct imgi_node *node, img_error *err)
         rc = read_map(node, err);
     if (rc == 0)
         rc = vdi_find_used(node, err);
+    if (rc == 0)
+        rc = judge_end(node, err);
     if (rc < 0)
         return rc;
     node->size = vdi_disk_bytes(&state->header);
