@@ -43,6 +43,7 @@ unit_tests += tests/unit/test_vhdx_log
 unit_tests += tests/unit/test_vhdx_model
 unit_tests += tests/unit/test_vhdx_parent
 unit_tests += tests/unit/test_vdi
+unit_tests += tests/unit/test_vhd
 unit_tests += tests/unit/test_vmdk_cowd
 unit_tests += tests/unit/test_vmdk_descriptor
 unit_tests += tests/unit/test_vmdk_extents
