@@ -21,6 +21,7 @@ struct check {
     struct imgi_checker *checker;
     uint64_t file_size;
     bool copy_differs, header_sum, past_end; /* faults that can be mended */
+    bool copy_old;
 };
 
 static void fault(struct check *check, bool *flag, const char *what)
@@ -29,7 +30,10 @@ static void fault(struct check *check, bool *flag, const char *what)
     imgi_found(check->checker, IMGI_FINDING_CORRUPTION, "ERROR %s", what);
 }
 
-/* After a crash there may be no footer at the end, but its copy tells the same. */
+/*
+ * After a crash there may be no footer at the end, but its copy tells the same; or the copy may be
+ * one of before, when the disk was smaller. Neither harms, and both are mended with the leaks.
+ */
 static int look_at_copies(struct check *check, img_error *err)
 {
     struct vhd_state *state = check->state;
@@ -44,7 +48,12 @@ static int look_at_copies(struct check *check, img_error *err)
     rc = imgi_io_read(check->node->file, copy, sizeof(copy), 0, err);
     if (rc < 0)
         return rc;
-    if (memcmp(copy, state->foot, sizeof(copy)) != 0)
+    check->copy_old = memcmp(copy, state->foot, sizeof(copy)) != 0 && vhd_footer_looks_like(copy) &&
+                      vhd_footer_sum_ok(copy);
+    if (check->copy_old)
+        imgi_found(check->checker, IMGI_FINDING_LEAK,
+                   "the copy of the footer in front is out of date");
+    else if (memcmp(copy, state->foot, sizeof(copy)) != 0)
         fault(check, &check->copy_differs,
               "footer: the copy in front is not the same as the footer at the end");
     if (!vhd_header_sum_ok(state->head))
@@ -219,7 +228,10 @@ static int mend_leaks(struct check *check, img_error *err)
             return rc;
         state->end = imgi_align_up(end, VHD_SECTOR);
     }
-    return vhd_footer_write(node, err);
+    rc = vhd_footer_write(node, err);
+    if (rc == 0 && check->copy_old)
+        rc = imgi_io_write(node->file, state->foot, VHD_FOOTER_BYTES, 0, err);
+    return rc;
 }
 
 static int mend(struct check *check, img_error *err)

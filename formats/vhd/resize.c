@@ -65,27 +65,31 @@ static int write_footers(struct imgi_node *node, const struct vhd_footer *footer
 }
 
 /*
- * The new footer first, so that there always is one at the file's end; the old one is a part of the
- * disk then, which must read as zeros.
+ * The old footer moves to the new end first, since there must always be one; then the place where
+ * it was, a part of the larger disk, becomes zeros; then the footer says that the disk is larger.
  */
 static int grow_fixed(struct imgi_node *node, const struct vhd_footer *footer,
                       enum img_preallocation mode, img_error *err)
 {
     struct vhd_state *state = vhd_state(node);
-    uint64_t old_size = node->size, old_end = state->end, cleared;
+    uint64_t old_end = state->end, cleared;
     int rc;
 
     state->end = IMGI_MAX(old_end, footer->current_size);
-    rc = write_footers(node, footer, err);
+    rc = vhd_footer_write(node, err);
+    if (rc == 0)
+        rc = imgi_io_flush(node->file, err);
     if (rc < 0) {
         state->end = old_end;
         return rc;
     }
     cleared =
         mode == IMG_PREALLOC_OFF ? IMGI_MIN(old_end + VHD_FOOTER_BYTES, state->end) : state->end;
-    if (cleared > old_size)
-        rc = imgi_io_zero(node->file, old_size, cleared - old_size, false, err);
-    return rc < 0 ? rc : imgi_io_flush(node->file, err);
+    if (cleared > node->size)
+        rc = imgi_io_zero(node->file, node->size, cleared - node->size, false, err);
+    if (rc == 0)
+        rc = imgi_io_flush(node->file, err);
+    return rc < 0 ? rc : write_footers(node, footer, err);
 }
 
 /* What the BAT will be; nobody sees it before it is on disk. */

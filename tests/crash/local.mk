@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 
 check_PROGRAMS += tests/crash/qcow2 tests/crash/chain tests/crash/bitmaps \
-	tests/crash/repair tests/crash/mend tests/crash/vhdx
+	tests/crash/repair tests/crash/mend tests/crash/blocks
 TESTS += tests/crash/qcow2 tests/crash/chain tests/crash/bitmaps \
-	tests/crash/repair tests/crash/mend tests/crash/vhdx
+	tests/crash/repair tests/crash/mend tests/crash/blocks
 crash_sources = \
 	tests/crash/content.c tests/crash/content.h \
 	tests/crash/cut.c tests/crash/cut.h \
@@ -21,5 +21,5 @@ tests_crash_repair_SOURCES = $(crash_sources) tests/crash/repair.c
 tests_crash_repair_LDFLAGS = $(crash_ldflags)
 tests_crash_mend_SOURCES = $(crash_sources) tests/crash/mend.c
 tests_crash_mend_LDFLAGS = $(crash_ldflags)
-tests_crash_vhdx_SOURCES = $(crash_sources) tests/crash/vhdx.c
-tests_crash_vhdx_LDFLAGS = $(crash_ldflags)
+tests_crash_blocks_SOURCES = $(crash_sources) tests/crash/blocks.c
+tests_crash_blocks_LDFLAGS = $(crash_ldflags)

@@ -390,6 +390,7 @@ static void overlaps_are_found(void **state)
 /* The copy stands in for the footer, and the other way round. */
 static void footers_are_mended(void **state)
 {
+    uint8_t foot[VHD_FOOTER_BYTES];
     struct disk_model model;
     size_t end;
 
@@ -397,6 +398,13 @@ static void footers_are_mended(void **state)
     make_full(&model);
     end = file_size("disk.vhd") - VHD_FOOTER_BYTES;
     patch("disk.vhd", end + 100, "x", 1);
+    assert_int_equal(check(0).leaks, 1);
+    assert_int_equal(check(IMG_JOB_REPAIR_LEAKS).leaks_fixed, 1);
+    verify(&model);
+    load("disk.vhd", end, foot, sizeof(foot));
+    imgi_put_be32(foot + VHD_OFF_TIMESTAMP, 7);
+    imgi_put_be32(foot + VHD_OFF_CHECKSUM, vhd_checksum(foot, sizeof(foot), VHD_OFF_CHECKSUM));
+    patch("disk.vhd", 0, foot, sizeof(foot));
     assert_int_equal(check(0).leaks, 1);
     assert_int_equal(check(IMG_JOB_REPAIR_LEAKS).leaks_fixed, 1);
     verify(&model);

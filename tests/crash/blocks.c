@@ -1,13 +1,14 @@
 /*
- * Machines that stop while a VHDX image is being written. SPDX-License-Identifier: BSD-2-Clause
+ * Machines that stop while a VDI, VHD or VHDX image is being written.
+ * SPDX-License-Identifier: BSD-2-Clause
  *
- *     vhdx [SEED]
+ *     blocks [SEED]
  *
  * As in qcow2.c: each case records what a sequence of operations does to the file and stops the
- * machine at every place of that record. What is left must open for reading only, with its log
- * replayed in memory, have no fault but lost space, and hold what was flushed last or written
- * later; a repair of leaks, which replays the log in the file, must leave an image without fault
- * that holds the same.
+ * machine at every place of that record. What is left must open for reading only (a VHDX image
+ * with its log replayed in memory), have no fault but lost space, and hold what was flushed last or
+ * written later; a repair of leaks (which replays a log in the file) must leave an image without
+ * fault that holds the same.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -31,14 +32,18 @@
 #define IMAGE "image"
 
 struct shape {
-    const char *options;
+    const char *format, *options;
     uint64_t size, filled;
 };
 
 static const struct shape shapes[] = {
-    {"block_size=1M", 4 << 20, 300 << 10},
-    {"block_size=1M,block_state_zero=off", 3 << 20, 0},
-    {"block_size=1M,subformat=fixed", 3 << 20, 100 << 10},
+    {"vdi", "static=off", 4 << 20, 300 << 10},
+    {"vdi", "static=on", 3 << 20, 100 << 10},
+    {"vpc", "force_size=on", 5 << 20, 300 << 10},
+    {"vpc", "force_size=on,subformat=fixed", 3 << 20, 100 << 10},
+    {"vhdx", "block_size=1M", 4 << 20, 300 << 10},
+    {"vhdx", "block_size=1M,block_state_zero=off", 3 << 20, 0},
+    {"vhdx", "block_size=1M,subformat=fixed", 3 << 20, 100 << 10},
 };
 
 struct recorder {
@@ -71,7 +76,7 @@ static void end(struct recorder *r, bool durable)
 
 static void choose(struct recorder *r, uint64_t *offset, uint64_t *length)
 {
-    uint64_t size = img_size(r->image), block = img_cluster_size(r->image);
+    uint64_t size = img_size(r->image), block = IMGI_MAX(img_cluster_size(r->image), 65536u);
     uint64_t unit = cut_random(&r->random, 3) ? CONTENT_BLOCK : block;
 
     *offset = cut_random(&r->random, imgi_div_up(size, unit)) * unit;
@@ -165,7 +170,8 @@ static void make_file(struct recorder *r)
     if (!options)
         give_up("options", "no memory");
     must("options", img_options_parse(options, r->shape->options, &err), &err);
-    must("create", img_create(&r->image, IMAGE, "vhdx", r->shape->size, options, NULL, &err), &err);
+    must("create",
+         img_create(&r->image, IMAGE, r->shape->format, r->shape->size, options, NULL, &err), &err);
     content_fill(r->buffer, 0, (size_t)r->shape->filled, content_write(&r->content));
     content_put(&r->content, 0, r->shape->filled, r->content.writes);
     must("write", img_write(r->image, 0, r->buffer, (size_t)r->shape->filled, &err), &err);
@@ -174,9 +180,9 @@ static void make_file(struct recorder *r)
     disk_load(&r->disk, IMAGE);
 }
 
-static img_image *open_image(unsigned flags, img_error *err)
+static img_image *open_image(const char *format, unsigned flags, img_error *err)
 {
-    const img_open_params params = {.format = "vhdx", .flags = flags};
+    const img_open_params params = {.format = format, .flags = flags};
     img_image *image = NULL;
 
     return img_open(&image, IMAGE, &params, err) == 0 ? image : NULL;
@@ -188,7 +194,7 @@ static void record(struct recorder *r)
 
     make_file(r);
     disk_attach(&r->disk);
-    r->image = open_image(IMG_OPEN_WRITE, &err);
+    r->image = open_image(r->shape->format, IMG_OPEN_WRITE, &err);
     if (!r->image)
         give_up("open", err.message);
     for (unsigned i = 0; i < OPERATIONS; i++)
@@ -205,7 +211,7 @@ static const char *judge_read(const struct recorder *r, size_t log, bool leaks, 
                               size_t size)
 {
     img_error err;
-    img_image *image = open_image(0, &err);
+    img_image *image = open_image(r->shape->format, 0, &err);
     img_check_result result;
     const char *complaint = text;
 
@@ -224,11 +230,11 @@ static const char *judge_read(const struct recorder *r, size_t log, bool leaks, 
     return complaint;
 }
 
-static const char *mend(char *text, size_t size)
+static const char *mend(const struct recorder *r, char *text, size_t size)
 {
     img_job *job = img_job_new();
     img_error err;
-    img_image *image = open_image(IMG_OPEN_WRITE | IMG_OPEN_CHECK, &err);
+    img_image *image = open_image(r->shape->format, IMG_OPEN_WRITE | IMG_OPEN_CHECK, &err);
     img_check_result result;
     int rc = image ? 0 : err.code;
 
@@ -256,7 +262,7 @@ static const char *judge(void *opaque, size_t log, char *text, size_t size)
     /* The repair of each would take too long. */
     if (complaint || r->judged++ % 3 != 0)
         return complaint;
-    complaint = mend(text, size);
+    complaint = mend(r, text, size);
     return complaint ? complaint : judge_read(r, log, false, text, size);
 }
 
@@ -274,8 +280,8 @@ static void run_one(size_t index, uint64_t seed, struct cut_result *result)
     content_init(&r.content, r.shape->size, SIZE_MAXIMUM);
     record(&r);
     cut_everywhere(&plan, result);
-    printf("%s - %s, seed %" PRIu64 ": %zu changes, %zu states, %zu failed\n",
-           result->failed == failed ? "ok" : "not ok", r.shape->options, seed,
+    printf("%s - %s, %s, seed %" PRIu64 ": %zu changes, %zu states, %zu failed\n",
+           result->failed == failed ? "ok" : "not ok", r.shape->format, r.shape->options, seed,
            imgi_log_count(r.disk.log), result->states - states, result->failed - failed);
     disk_clear(&r.disk);
     content_clear(&r.content);
