@@ -194,6 +194,8 @@ static bool parse(struct cli *cli, struct convert_args *args, int argc, char **a
         return false;
     if (argc - first < 2)
         return cli_fail_usage(cli, "Must specify image file name");
+    if (args->flags & IMG_JOB_SALVAGE)
+        args->source.flags |= IMG_OPEN_SALVAGE;
     args->sources = argv + first;
     args->source_count = (size_t)(argc - first - 1);
     args->filename = argv[argc - 1];

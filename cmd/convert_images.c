@@ -59,6 +59,9 @@ static bool open_sources(struct conversion *conversion)
                         &args->source) ||
             !check_distinct(conversion, args->sources[n]))
             return false;
+        if (img_salvaged(conversion->sources[n]))
+            cli_warn(conversion->cli, "%s: %s", args->sources[n],
+                     img_salvaged(conversion->sources[n]));
         if (args->snapshot &&
             !open_snapshot(conversion->cli, conversion->sources[n], args->snapshot))
             return false;

@@ -134,6 +134,8 @@ struct imgi_node {
     bool pack_only;  /* every write must be packed, in ascending order, each cluster once */
     bool reads_zero; /* what was never written reads as zeros (and not as the file's old content) */
     bool tracked;    /* the driver's track is to hear of changes; may change later */
+    char *salvaged; /* malloc'd: what IMG_OPEN_SALVAGE had to do without, or NULL; the core frees it
+                     */
     bool dirty, compressed; /* for info: not closed properly; compressed extents only */
     /*
      * DATA is stored encrypted, by sectors of 512 bytes; PACKED is not. cipher is NULL when the

@@ -211,6 +211,11 @@ bool img_format_guessed(const img_image *image)
     return image->top->guessed;
 }
 
+const char *img_salvaged(const img_image *image)
+{
+    return image->top->salvaged;
+}
+
 uint32_t img_cluster_size(const img_image *image)
 {
     return image->top->cluster_size;

@@ -210,7 +210,8 @@ enum img_open_flags {
     IMG_OPEN_OPTIONS = 1u << 7,    /* the name is a list of options, see img_open */
     IMG_OPEN_NO_KEY = 1u << 8,     /* ask for no passphrase: what is encrypted cannot be read */
     IMG_OPEN_NO_DATA = 1u << 9,    /* for img_info: leave files closed that hold nothing but data */
-    IMG_OPEN_PIPE = 1u << 10       /* the name may mean a pipe, see img_open */
+    IMG_OPEN_PIPE = 1u << 10,      /* the name may mean a pipe, see img_open */
+    IMG_OPEN_SALVAGE = 1u << 11    /* for reading: make do without metadata that is lost */
 };
 
 /* How writes reach the disk, and reads come from it (qemu-img's -t and -T). */
@@ -288,6 +289,12 @@ IMG_API const char *img_name(const img_image *image);
 IMG_API const char *img_format(const img_image *image);
 /* True when the format was found by probing and only "raw" fitted. */
 IMG_API bool img_format_guessed(const img_image *image);
+/*
+ * What is wrong with an image that would not have opened without IMG_OPEN_SALVAGE, and what was
+ * done about it, for people to read; NULL: nothing. So far streamOptimized VMDK alone can make do
+ * without its metadata.
+ */
+IMG_API const char *img_salvaged(const img_image *image);
 /* Bytes of the format's allocation unit; 0 where it has none. */
 IMG_API uint32_t img_cluster_size(const img_image *image);
 /* The backing image's name as the image holds it, and its format; NULL when there is none. */

@@ -224,6 +224,7 @@ void imgi_node_close(struct imgi_node *node)
         free(node->state);
         free(node->backing_name);
         free(node->backing_format);
+        free(node->salvaged);
         free(node);
         node = backing;
     }

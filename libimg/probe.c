@@ -50,7 +50,8 @@ static int read_ends(struct imgi_io *io, struct ends *ends, img_error *err)
     probe->length = (size_t)IMGI_MIN(probe->size, sizeof(ends->head));
     if (probe->length > 0)
         rc = imgi_io_read(io, ends->head, probe->length, 0, err);
-    if (rc == 0 && probe->size >= sizeof(ends->tail)) {
+    /* The end of a pipe is not known before it has gone by. */
+    if (rc == 0 && probe->size >= sizeof(ends->tail) && !imgi_io_is_pipe(io)) {
         probe->tail = ends->tail;
         rc =
             imgi_io_read(io, ends->tail, sizeof(ends->tail), probe->size - sizeof(ends->tail), err);

@@ -22,6 +22,7 @@ libimgall_la_SOURCES += \
 	formats/vmdk/plan.c \
 	formats/vmdk/plan.h \
 	formats/vmdk/resize.c \
+	formats/vmdk/salvage.c \
 	formats/vmdk/sequence.c \
 	formats/vmdk/sesparse.c \
 	formats/vmdk/sesparse.h \

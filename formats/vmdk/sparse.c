@@ -95,13 +95,47 @@ static int locate_directory(struct vmdk_sparse *sparse, bool *fresh, img_error *
     return rc;
 }
 
+/* The directory, and what only writing needs. */
+static int open_tables(struct imgi_node *node, struct vmdk_sparse *sparse, size_t extents,
+                       img_error *err)
+{
+    bool fresh = false;
+    uint64_t file_size;
+    int rc = locate_directory(sparse, &fresh, err);
+
+    if (rc == 0)
+        rc = imgi_io_size(sparse->io, &file_size, err);
+    if (rc < 0)
+        return rc;
+    if (fresh && !node->writable)
+        return imgi_fail(err, IMG_E_CORRUPT, "the stream has no footer: it ends behind its header");
+    if (fresh)
+        rc = vmdk_stream_begin(sparse, err);
+    else
+        rc = vmdk_directory_read(node, sparse, sparse->header.gd_offset, &sparse->gd, err);
+    if (rc == 0 && node->writable && !fresh)
+        rc = prepare_writing(node, sparse, file_size, err);
+    return rc < 0 ? rc : vmdk_tables_open(sparse, extents, err);
+}
+
+/* A stream, as far as there are grains. */
+static int open_damaged(struct imgi_node *node, struct vmdk_sparse *sparse, img_error *err)
+{
+    img_error why;
+    int rc = open_tables(node, sparse, 1, &why);
+
+    if (rc == IMG_E_NOMEM)
+        return imgi_fail_nomem(err, "tables");
+    return vmdk_salvage_open(node, sparse, rc < 0 ? why.message : NULL, err);
+}
+
 int vmdk_sparse_open(struct imgi_node *node, struct imgi_io *io, enum vmdk_type type,
                      size_t extents, struct vmdk_sparse **out, img_error *err)
 {
     struct vmdk_sparse *sparse = calloc(1, sizeof(*sparse));
     struct vmdk_header *header;
     uint64_t file_size;
-    bool fresh = false, piped = imgi_io_is_pipe(io) && !node->writable;
+    bool piped = imgi_io_is_pipe(io) && !node->writable;
     int rc;
 
     *out = sparse;
@@ -113,8 +147,8 @@ int vmdk_sparse_open(struct imgi_node *node, struct imgi_io *io, enum vmdk_type 
         rc = vmdk_cowd_read_header(sparse, &file_size, err);
     else
         rc = read_header(sparse, &file_size, err);
-    if (rc == 0)
-        rc = piped ? judge_piped(header, err) : locate_directory(sparse, &fresh, err);
+    if (rc == 0 && piped)
+        rc = judge_piped(header, err);
     if (rc < 0)
         return rc;
     sparse->grain = header->grain_size * VMDK_SECTOR;
@@ -127,15 +161,9 @@ int vmdk_sparse_open(struct imgi_node *node, struct imgi_io *io, enum vmdk_type 
         return rc;
     if (piped)
         return vmdk_sequence_begin(sparse, err);
-    if (fresh && !node->writable)
-        return imgi_fail(err, IMG_E_CORRUPT, "the stream has no footer: it ends behind its header");
-    if (fresh)
-        rc = vmdk_stream_begin(sparse, err);
-    else
-        rc = vmdk_directory_read(node, sparse, header->gd_offset, &sparse->gd, err);
-    if (rc == 0 && node->writable && !fresh)
-        rc = prepare_writing(node, sparse, file_size, err);
-    return rc < 0 ? rc : vmdk_tables_open(sparse, extents, err);
+    if ((node->flags & IMG_OPEN_SALVAGE) && vmdk_is_stream(header) && !node->writable)
+        return open_damaged(node, sparse, err);
+    return open_tables(node, sparse, extents, err);
 }
 
 void vmdk_sparse_free(struct vmdk_sparse *sparse)
@@ -145,6 +173,7 @@ void vmdk_sparse_free(struct vmdk_sparse *sparse)
     imgi_cache_free(sparse->tables);
     imgi_cache_free(sparse->redundant);
     free(sparse->stream);
+    vmdk_salvage_free(sparse->salvage);
     vmdk_sequence_free(sparse->sequence);
     free(sparse->gd);
     free(sparse->rgd);

@@ -122,10 +122,15 @@ int vmdk_tables_open(struct vmdk_sparse *sparse, size_t extents, img_error *err)
 int vmdk_table_get(const struct vmdk_sparse *sparse, uint64_t index, const uint8_t **entries,
                    img_error *err)
 {
-    uint32_t sector = imgi_get_le32(sparse->gd + 4 * index);
     uint8_t *table = NULL;
+    uint32_t sector;
     int rc;
 
+    if (sparse->salvage) {
+        *entries = vmdk_salvage_table(sparse->salvage, index);
+        return 0;
+    }
+    sector = imgi_get_le32(sparse->gd + 4 * index);
     *entries = sparse->stream ? vmdk_stream_table(sparse->stream, index) : NULL;
     if (*entries || sector == VMDK_ENTRY_ABSENT)
         return 0;

@@ -28,6 +28,7 @@ struct vmdk_sparse {
     bool has_footer;
     bool marked;                    /* uncleanShutdown stands in the header because of us */
     struct vmdk_stream *stream;     /* being written as a stream, or NULL */
+    struct vmdk_salvage *salvage;   /* its map was made by its markers, or NULL */
     struct vmdk_sequence *sequence; /* being read from a pipe, or NULL: then there are no tables */
 };
 
@@ -191,6 +192,18 @@ int vmdk_pack(const struct imgi_node *node, struct imgi_packer *packer, uint64_t
 int vmdk_unpack(const struct imgi_node *node, struct imgi_unpacker *unpacker,
                 const struct imgi_extent *extent, const void *in, size_t in_length, void *out,
                 size_t out_length, img_error *err);
+
+/* ---------------------------------------------------------------- salvage.c */
+
+/*
+ * Make the map of a stream by its markers, and by the tables, unless they cannot be had: why.
+ * Then node->salvaged says so.
+ */
+int vmdk_salvage_open(struct imgi_node *node, struct vmdk_sparse *sparse, const char *why,
+                      img_error *err);
+void vmdk_salvage_free(struct vmdk_salvage *salvage); /* NULL is allowed */
+/* The entries of a table, as on disk, or NULL. */
+const uint8_t *vmdk_salvage_table(const struct vmdk_salvage *salvage, uint64_t index);
 
 /* --------------------------------------------------------------- sequence.c */
 
