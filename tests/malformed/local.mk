@@ -2,14 +2,14 @@
 
 malformed_tests = tests/malformed/truncate tests/malformed/fields tests/malformed/hostile
 malformed_tests += tests/malformed/repair tests/malformed/snapshots
-malformed_tests += tests/malformed/bitmaps
+malformed_tests += tests/malformed/bitmaps tests/malformed/vhdx
 check_PROGRAMS += $(malformed_tests)
 TESTS += $(malformed_tests)
 
 malformed_common = tests/malformed/malformed.h tests/malformed/workshop.c
 malformed_common += tests/malformed/trial.c tests/malformed/batch.c
 tests_malformed_truncate_SOURCES = tests/malformed/truncate.c $(malformed_common)
-tests_malformed_fields_SOURCES = tests/malformed/fields.c tests/malformed/fields.h
+tests_malformed_fields_SOURCES = tests/malformed/fields.c tests/malformed/fields.h tests/malformed/changes.c
 tests_malformed_fields_SOURCES += tests/malformed/fields_qcow2.c tests/malformed/fields_vmdk.c
 tests_malformed_fields_SOURCES += $(malformed_common)
 tests_malformed_hostile_SOURCES = tests/malformed/hostile.c tests/malformed/hostile.h
@@ -19,3 +19,4 @@ tests_malformed_hostile_LDADD = $(LDADD) $(ZLIB_LIBS)
 tests_malformed_repair_SOURCES = tests/malformed/repair.c $(malformed_common)
 tests_malformed_snapshots_SOURCES = tests/malformed/snapshots.c $(malformed_common)
 tests_malformed_bitmaps_SOURCES = tests/malformed/bitmaps.c $(malformed_common)
+tests_malformed_vhdx_SOURCES = tests/malformed/vhdx.c tests/malformed/fields.h tests/malformed/changes.c $(malformed_common)
