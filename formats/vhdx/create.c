@@ -72,10 +72,10 @@ static int choose_sizes(struct plan *plan, const img_options *options, const str
     plan->log_length = (uint32_t)imgi_align_up(log, VHDX_MIB);
     if (block == 0)
         block = default_block_size(plan->size);
+    block = imgi_align_up(IMGI_MIN(block, VHDX_BLOCK_BYTES_MAX), VHDX_BLOCK_BYTES_MIN);
     if (!imgi_is_pow2(block))
         return imgi_fail(err, IMG_E_INVAL, "Block size must be a power of two");
-    plan->block_size =
-        (uint32_t)IMGI_MAX(IMGI_MIN(block, VHDX_BLOCK_BYTES_MAX), VHDX_BLOCK_BYTES_MIN);
+    plan->block_size = (uint32_t)block;
     return 0;
 }
 
@@ -99,7 +99,10 @@ static void lay_out(struct plan *plan)
     plan->blocks = imgi_div_up(plan->size, plan->block_size);
     plan->bat_entries = vhdx_bat_entries(plan->blocks, plan->chunk_ratio, false);
     plan->bat.offset = VHDX_HEADER_SECTION + plan->log_length;
-    plan->bat.length = imgi_align_up(IMGI_MAX(plan->bat_entries * 8, 1u), VHDX_MIB);
+    /* QEMU takes one block off even where there are none, in 32 bits, and wants room for what is
+     * left. */
+    plan->bat.length = imgi_align_up(
+        8 * (plan->blocks ? plan->bat_entries : UINT32_MAX / plan->chunk_ratio), VHDX_MIB);
     plan->metadata.offset = plan->bat.offset + plan->bat.length;
     plan->metadata.length = VHDX_MIB;
     plan->data = plan->metadata.offset + plan->metadata.length + BLOCKS_GAP;

@@ -12,14 +12,14 @@ static int judge(const struct vhdx *v, uint64_t size, img_error *err)
     uint64_t blocks = imgi_div_up(size, v->block_size);
 
     if (size < v->node->size)
-        return imgi_fail(err, IMG_E_UNSUPPORTED, "a VHDX image can only be made larger");
+        return imgi_fail(err, IMG_E_INVAL, "a VHDX image can only be made larger");
     if (size > VHDX_DISK_BYTES_MAX)
         return imgi_fail(err, IMG_E_INVAL, "Image size too large; max of 64TB");
     if (size % v->logical_sector != 0)
         return imgi_fail(err, IMG_E_INVAL, "The new size must be a multiple of %u",
                          v->logical_sector);
     if (vhdx_bat_entries(blocks, v->chunk_ratio, v->has_parent) * 8 > v->bat_region.length)
-        return imgi_fail(err, IMG_E_UNSUPPORTED,
+        return imgi_fail(err, IMG_E_LIMIT,
                          "the BAT has room for %llu blocks of %u bytes, fewer than a disk of %llu "
                          "bytes has: convert the image instead",
                          (unsigned long long)(v->bat_region.length / 8), v->block_size,
@@ -86,6 +86,6 @@ int vhdx_resize(struct imgi_node *node, uint64_t size, enum img_preallocation mo
     int rc = judge(v, size, err);
 
     if (rc == 0 && mode != IMG_PREALLOC_OFF)
-        rc = imgi_fail(err, IMG_E_UNSUPPORTED, "a VHDX image cannot be preallocated when it grows");
+        rc = imgi_fail(err, IMG_E_INVAL, "a VHDX image cannot be preallocated when it grows");
     return rc < 0 || size == node->size ? rc : write_size(v, size, err);
 }
