@@ -12,6 +12,9 @@ static struct disk *attached;
 int __real_imgi_file_open(struct imgi_io **io, const char *name, unsigned flags, img_error *err);
 int __wrap_imgi_file_open(struct imgi_io **io, const char *name, unsigned flags, img_error *err);
 
+int __wrap_imgi_file_create(struct imgi_io **io, const char *name, unsigned flags, img_error *err);
+int __real_imgi_file_create(struct imgi_io **io, const char *name, unsigned flags, img_error *err);
+
 void give_up(const char *what, const char *why)
 {
     fprintf(stderr, "%s: %s\n", what, why);
@@ -33,6 +36,8 @@ void disk_clear(struct disk *disk)
         attached = NULL;
     for (unsigned i = 0; i < disk->count; i++)
         free(disk->files[i].bytes);
+    for (unsigned i = 0; i < disk->count; i++)
+        free(disk->files[i].made);
     imgi_log_free(disk->log);
 }
 
@@ -100,13 +105,49 @@ static int open_file(struct disk *disk, unsigned n, struct imgi_io **out, img_er
     return imgi_log_io(out, disk->log, n, io, err);
 }
 
-/* Stands in for imgi_file_open (the linker's --wrap). */
-int __wrap_imgi_file_open(struct imgi_io **io, const char *name, unsigned flags, img_error *err)
+static const char *last_part(const char *name)
 {
     const char *slash = strrchr(name, '/');
 
-    for (unsigned n = 0; attached && n < attached->count; n++)
-        if (strcmp(attached->files[n].name, slash ? slash + 1 : name) == 0)
-            return open_file(attached, n, io, err);
+    return slash ? slash + 1 : name;
+}
+
+/* The number of the file of that name, or the number of files. */
+static unsigned find(const struct disk *disk, const char *name)
+{
+    unsigned n = 0;
+
+    while (n < disk->count && strcmp(disk->files[n].name, last_part(name)) != 0)
+        n++;
+    return n;
+}
+
+/* Stands in for imgi_file_open (the linker's --wrap). */
+int __wrap_imgi_file_open(struct imgi_io **io, const char *name, unsigned flags, img_error *err)
+{
+    unsigned n = attached ? find(attached, name) : 0;
+
+    if (attached && n < attached->count)
+        return open_file(attached, n, io, err);
     return __real_imgi_file_open(io, name, flags, err);
+}
+
+/* Likewise. The new file is there at once, and empty; what had the name before is gone. */
+int __wrap_imgi_file_create(struct imgi_io **io, const char *name, unsigned flags, img_error *err)
+{
+    unsigned n;
+    int rc;
+
+    if (!attached)
+        return __real_imgi_file_create(io, name, flags, err);
+    n = find(attached, name);
+    if (n == attached->count) {
+        disk_add(attached, NULL, "", 0);
+        attached->files[n].made = strdup(last_part(name));
+        attached->files[n].name = attached->files[n].made;
+        if (!attached->files[n].name)
+            give_up(name, "no memory");
+    }
+    rc = open_file(attached, n, io, err);
+    return rc < 0 ? rc : imgi_io_replace(*io, "", 0, err);
 }

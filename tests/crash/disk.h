@@ -2,19 +2,20 @@
  * A disk that can be stopped: a few files in memory, and a log of what has been done to them.
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * While a disk is attached, every file that the library opens by name is looked for on it. A file
- * is what it was at the start with the log replayed over it.
+ * While a disk is attached, every file that the library opens by name is looked for on it, and
+ * files that it makes come to it. A file is what it was at the start with the log replayed over it.
  */
 #ifndef DISK_H
 #define DISK_H
 
 #include "io/io.h"
 
-#define DISK_FILES 4
+#define DISK_FILES 8
 
 struct disk {
     struct disk_file {
         const char *name; /* not owned */
+        char *made;       /* the same, owned, of a file that was made while the disk was attached */
         uint8_t *bytes;
         size_t size;
     } files[DISK_FILES];
