@@ -13,11 +13,10 @@ grep '| [0-9a-f]\{64\} |$' "$manifest" | while IFS='|' read -r _ file _ _ sum _;
     file=${file// /} sum=${sum// /}
     [ "$(sha256sum <"$srcdir/fixtures/$file")" = "$sum  -" ] || fail "$file is not as in the manifest"
     case $file in
-    *.qcow2) format=qcow2 ;;
     *-flat.vmdk | *-[sf]001.vmdk | *-delta.vmdk | *-sesparse.vmdk | noise.bin) continue ;;
-    *.vmdk) format=vmdk ;;
+    *.*) format=${file##*.} ;;
     esac
-    case $file in */base.qcow2) continue ;; esac
+    case $file in */base.*) continue ;; esac
     note "$file"
     "$IMG" convert -O raw "$srcdir/fixtures/$file" out.raw # found by probing
     [ "$(sha256sum <out.raw)" = "$disk  -" ] || fail "$file does not read as the disk"

@@ -30,6 +30,31 @@ static const struct subject subjects[] = {
      "twoGbMaxExtentSparse.vmdk"},
     {"vmdk/vmfsSparse-delta.vmdk", "vmdk", "vmfsSparse-delta.vmdk", "vmfsSparse.vmdk"},
     {"vmdk/seSparse-sesparse.vmdk", "vmdk", "seSparse-sesparse.vmdk", "seSparse.vmdk"},
+    {"qcow/plain.qcow", "qcow", NULL, NULL},
+    {"qcow/packed.qcow", "qcow", NULL, NULL},
+    {"qcow/overlay.qcow", "qcow", NULL, NULL},
+    {"qed/plain.qed", "qed", NULL, NULL},
+    {"qed/overlay.qed", "qed", NULL, NULL},
+    {"parallels/clusters.parallels", "parallels", NULL, NULL},
+    {"parallels/sectors.parallels", "parallels", NULL, NULL},
+    {"bochs/growing-1.bochs", "bochs", NULL, NULL},
+    {"bochs/growing-2.bochs", "bochs", NULL, NULL},
+    {"bochs/sparse-1.bochs", "bochs", NULL, NULL},
+    {"bochs/sparse-2.bochs", "bochs", NULL, NULL},
+    {"cloop/sectors.cloop", "cloop", NULL, NULL},
+    {"cloop/thirds.cloop", "cloop", NULL, NULL},
+    {"dmg/xml.dmg", "dmg", NULL, NULL},
+    {"dmg/resources.dmg", "dmg", NULL, NULL},
+};
+
+/* Who knows the fields of a format. */
+static const struct {
+    const char *format;
+    void (*add)(struct changes *changes, const struct file *file);
+} formats[] = {
+    {"bochs", changes_bochs}, {"cloop", changes_cloop},         {"dmg", changes_dmg},
+    {"qcow", changes_qcow},   {"parallels", changes_parallels}, {"qcow2", changes_qcow2},
+    {"qed", changes_qed},     {"vmdk", changes_vmdk},
 };
 
 struct work {
@@ -73,10 +98,9 @@ static size_t run_subject(const struct subject *subject, size_t *total)
         .title = subject->fixture, .describe = describe, .run = run, .opaque = &work};
     size_t failures;
 
-    if (strcmp(subject->format, "qcow2") == 0)
-        changes_qcow2(&work.changes, &work.whole);
-    else
-        changes_vmdk(&work.changes, &work.whole);
+    for (size_t n = 0; n < sizeof(formats) / sizeof(formats[0]); n++)
+        if (strcmp(subject->format, formats[n].format) == 0)
+            formats[n].add(&work.changes, &work.whole);
     batch.count = work.changes.count;
     *total += batch.count;
     failures = batch_run(&batch);
@@ -88,7 +112,8 @@ static size_t run_subject(const struct subject *subject, size_t *total)
 /* What the fixtures name, or what names them. */
 static void put_companions(void)
 {
-    static const char *const names[] = {"qcow2/base.qcow2", "vmdk/twoGbMaxExtentSparse.vmdk",
+    static const char *const names[] = {"qcow/base.qcow",       "qed/base.qed",
+                                        "qcow2/base.qcow2",     "vmdk/twoGbMaxExtentSparse.vmdk",
                                         "vmdk/vmfsSparse.vmdk", "vmdk/seSparse.vmdk"};
 
     for (size_t n = 0; n < sizeof(names) / sizeof(names[0]); n++) {

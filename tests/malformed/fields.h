@@ -35,6 +35,12 @@ void change_add_fields(struct changes *changes, const struct field *fields, size
 
 /* Every change for an image of that format, which is in file. */
 void changes_qcow2(struct changes *changes, const struct file *file);
+void changes_qcow(struct changes *changes, const struct file *file);
+void changes_qed(struct changes *changes, const struct file *file);
+void changes_parallels(struct changes *changes, const struct file *file);
+void changes_bochs(struct changes *changes, const struct file *file);
+void changes_cloop(struct changes *changes, const struct file *file);
+void changes_dmg(struct changes *changes, const struct file *file);
 void changes_vmdk(struct changes *changes, const struct file *file);
 
 #endif

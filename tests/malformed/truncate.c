@@ -40,6 +40,21 @@ static const struct subject subjects[] = {
     {"vmdk/twoGbMaxExtentSparse.vmdk", "vmdk", "twoGbMaxExtentSparse.vmdk", NULL, 0},
     {"vmdk/vmfsSparse-delta.vmdk", "vmdk", "vmfsSparse-delta.vmdk", "vmfsSparse.vmdk", 0},
     {"vmdk/seSparse-sesparse.vmdk", "vmdk", "seSparse-sesparse.vmdk", "seSparse.vmdk", 0},
+    {"qcow/plain.qcow", "qcow", NULL, NULL, 0},
+    {"qcow/packed.qcow", "qcow", NULL, NULL, 0},
+    {"qcow/overlay.qcow", "qcow", NULL, NULL, 0},
+    {"qed/plain.qed", "qed", NULL, NULL, 0},
+    {"qed/overlay.qed", "qed", NULL, NULL, 0},
+    {"parallels/clusters.parallels", "parallels", NULL, NULL, 0},
+    {"parallels/sectors.parallels", "parallels", NULL, NULL, 0},
+    {"bochs/growing-1.bochs", "bochs", NULL, NULL, 0},
+    {"bochs/growing-2.bochs", "bochs", NULL, NULL, 0},
+    {"bochs/sparse-1.bochs", "bochs", NULL, NULL, 0},
+    {"bochs/sparse-2.bochs", "bochs", NULL, NULL, 0},
+    {"cloop/sectors.cloop", "cloop", NULL, NULL, 0},
+    {"cloop/thirds.cloop", "cloop", NULL, NULL, 0},
+    {"dmg/xml.dmg", "dmg", NULL, NULL, 0},
+    {"dmg/resources.dmg", "dmg", NULL, NULL, 0},
 };
 
 struct cuts {
@@ -89,7 +104,9 @@ static void run(void *opaque, size_t n, char complaint[COMPLAINT_MAX])
 /* What the fixtures name must be there, in whole. */
 static void put_companions(void)
 {
-    static const char *const names[] = {"qcow2/base.qcow2",
+    static const char *const names[] = {"qcow/base.qcow",
+                                        "qed/base.qed",
+                                        "qcow2/base.qcow2",
                                         "vmdk/monolithicFlat.vmdk",
                                         "vmdk/monolithicFlat-flat.vmdk",
                                         "vmdk/twoGbMaxExtentSparse.vmdk",
