@@ -6,7 +6,7 @@
 . "$(dirname "$0")/../lib.sh"
 need shellcheck
 cd "$srcdir"
-mapfile -t scripts < <(grep -rlE '^#!/bin/(ba)?sh' autogen.sh .ci tests fixtures)
+mapfile -t scripts < <(grep -rlIE '^#!/bin/(ba)?sh' autogen.sh .ci tests fixtures)
 [ ${#scripts[@]} -gt 5 ] || fail "the scripts were not found"
 # lib.sh is not followed (SC1091), so that shellcheck does not know what lib.sh
 # sets (SC2154) or reads (SC2034), nor that a failed cd ends the test (SC2164).

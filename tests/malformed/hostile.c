@@ -147,16 +147,56 @@ static void describe_disguise(void *opaque, size_t n, char *text, size_t size)
                       : "a VMDK descriptor");
 }
 
+/* A disk image of Apple's has its magic in the last sector; n: bytes that the file has more. */
+static void run_tail(void *opaque, size_t n, char complaint[COMPLAINT_MAX])
+{
+    img_open_params params = {.flags = IMG_OPEN_WRITE};
+    struct file dmg = file_fixture("dmg/resources.dmg");
+    size_t start = dmg.length - 512;
+    struct file disk = file_copy(&dmg);
+    img_error err = {0};
+    img_image *image;
+
+    (void)opaque;
+    workshop_empty();
+    memset(disk.bytes + start, 0, 512);
+    file_resize(&disk, disk.length + 512 * n);
+    file_put(&disk, "image");
+    if (img_open(&image, "image", &params, &err) < 0) {
+        complain(complaint, "open: %s", err.message);
+    } else {
+        if (!img_format_guessed(image))
+            complain(complaint, "a file without a trailer was not guessed to be raw");
+        if (n == 0 && img_write(image, start, dmg.bytes + start, 512, &err) == 0)
+            complain(complaint, "the write went through");
+        if (n == 1 && img_write(image, start, dmg.bytes + start, 512, &err) < 0)
+            complain(complaint, "a trailer that is not at the end: %s", err.message);
+        img_close(image, NULL);
+    }
+    file_free(&disk);
+    file_free(&dmg);
+}
+
+static void describe_tail(void *opaque, size_t n, char *text, size_t size)
+{
+    (void)opaque;
+    snprintf(text, size, "a UDIF trailer %zu sectors before the end of a guessed raw disk", n);
+}
+
 int main(void)
 {
     const struct batch disguise = {
         .title = "R5 disguise", .count = 3, .describe = describe_disguise, .run = run_disguise};
-    size_t total = disguise.count, failures;
+    const struct batch tail = {
+        .title = "R5 tail", .count = 2, .describe = describe_tail, .run = run_tail};
+    size_t total = disguise.count + tail.count, failures;
 
     workshop_enter();
     failures = batch_run(&disguise);
     failures += run_table("hostile qcow2", hostile_qcow2, &total);
+    failures += run_table("hostile images that are only read", hostile_read_only, &total);
     failures += run_table("hostile vmdk", hostile_vmdk, &total);
+    failures += batch_run(&tail);
     workshop_leave();
     return batch_report(total, failures);
 }

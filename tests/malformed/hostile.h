@@ -27,9 +27,10 @@ struct hostile {
 
 /* The tables, ended by a case without name. */
 extern const struct hostile hostile_qcow2[];
+extern const struct hostile hostile_read_only[];
 extern const struct hostile hostile_vmdk[];
 
-/* Used by both. */
+/* Used by all. */
 void make_fifo(const char *name);
 void make_link(const char *name, const char *target);
 /* A path to a file outside the workshop, absolute; free it. */

@@ -14,6 +14,7 @@ tests_malformed_fields_SOURCES += tests/malformed/fields_qcow2.c tests/malformed
 tests_malformed_fields_SOURCES += tests/malformed/fields_read_only.c $(malformed_common)
 tests_malformed_hostile_SOURCES = tests/malformed/hostile.c tests/malformed/hostile.h
 tests_malformed_hostile_SOURCES += tests/malformed/hostile_qcow2.c tests/malformed/hostile_vmdk.c
+tests_malformed_hostile_SOURCES += tests/malformed/hostile_read_only.c
 tests_malformed_hostile_SOURCES += $(malformed_common)
 tests_malformed_hostile_LDADD = $(LDADD) $(ZLIB_LIBS)
 tests_malformed_repair_SOURCES = tests/malformed/repair.c $(malformed_common)
