@@ -4,6 +4,8 @@ check_PROGRAMS += tests/crash/qcow2 tests/crash/chain tests/crash/bitmaps \
 	tests/crash/repair tests/crash/mend tests/crash/blocks tests/crash/vmdk
 TESTS += tests/crash/qcow2 tests/crash/chain tests/crash/bitmaps \
 	tests/crash/repair tests/crash/mend tests/crash/blocks tests/crash/vmdk
+check_PROGRAMS += tests/crash/esx
+TESTS += tests/crash/esx
 crash_sources = \
 	tests/crash/content.c tests/crash/content.h \
 	tests/crash/cut.c tests/crash/cut.h \
@@ -18,6 +20,8 @@ tests_crash_chain_SOURCES = $(crash_sources) tests/crash/chain.c
 tests_crash_chain_LDFLAGS = $(crash_ldflags)
 tests_crash_bitmaps_SOURCES = $(crash_sources) tests/crash/bitmaps.c
 tests_crash_bitmaps_LDFLAGS = $(crash_ldflags)
+tests_crash_esx_SOURCES = $(crash_sources) tests/crash/esx.c
+tests_crash_esx_LDFLAGS = $(crash_ldflags)
 tests_crash_repair_SOURCES = $(crash_sources) tests/crash/repair.c
 tests_crash_repair_LDFLAGS = $(crash_ldflags)
 tests_crash_mend_SOURCES = $(crash_sources) tests/crash/mend.c
