@@ -40,6 +40,18 @@ cp sparse.raw want.raw
 identical "$IMG" compare -f raw -F vmdk want.raw base-000001.vmdk || fail "not what was written"
 identical "$QEMU_IMG" compare -f raw -F vmdk want.raw base-000001.vmdk || fail "qemu-img reads something else"
 sound "$IMG" vmdk base-000001.vmdk || fail "unsound"
+note "the redo log on another base, then committed to it"
+"$IMG" convert -f raw -O vmdk -o subformat=vmfs want.raw other.vmdk
+"$IMG" rebase -f vmdk -b other.vmdk -F vmdk base-000001.vmdk
+identical "$IMG" compare -f raw -F vmdk want.raw base-000001.vmdk || fail "rebased: something else"
+identical "$QEMU_IMG" compare -f raw -F vmdk want.raw base-000001.vmdk || fail "rebased, qemu-img"
+"$builddir/tests/tools/img-write" -f vmdk -s 9 -n 40 base-000001.vmdk want.raw >/dev/null
+"$IMG" commit -f vmdk base-000001.vmdk
+identical "$IMG" compare -f raw -F vmdk want.raw other.vmdk || fail "the base has not got it"
+identical "$IMG" compare -f raw -F vmdk want.raw base-000001.vmdk || fail "the redo log is broken"
+same want.raw other-flat.vmdk
+sound "$IMG" vmdk base-000001.vmdk || fail "unsound after the commit"
+! "$IMG" map -f vmdk --output=json base-000001.vmdk | grep '"depth": 0' || fail "the redo log is not empty"
 expect_fail 1 "Flat image can't have backing file" \
     "$IMG" create -f vmdk -o subformat=vmfs -b base.vmdk -F vmdk flat.vmdk
 matrix_end

@@ -186,6 +186,34 @@ static void a_write_goes_to_the_end(void **state)
     assert_true(imgi_get_le32(file + 4 * SECTOR + 4 * 4) >= FILE_SECTORS);
 }
 
+static uint32_t unclean(void)
+{
+    uint8_t bytes[4];
+    int fd = open("disk-delta.vmdk", O_RDONLY);
+
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, bytes, sizeof(bytes), VMDK_COWD_OFF_UNCLEAN), sizeof(bytes));
+    close(fd);
+    return imgi_get_le32(bytes);
+}
+
+/* From the first change to the end, and not by opening alone. */
+static void a_writer_marks_the_file(void **state)
+{
+    img_image *image;
+    img_error err = {0};
+
+    (void)state;
+    begin_file();
+    assert_ok(open_file(IMG_OPEN_WRITE, &image, &err), err);
+    assert_int_equal(unclean(), 0);
+    assert_ok(img_write(image, 9 * SECTOR, "x", 1, &err), err);
+    assert_ok(img_flush(image, &err), err);
+    assert_int_equal(unclean(), 1);
+    assert_ok(img_close(image, &err), err);
+    assert_int_equal(unclean(), 0);
+}
+
 static void damage_is_found(void **state)
 {
     static const struct {
@@ -224,6 +252,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(faults_are_refused),
     cmocka_unit_test(a_hand_made_file_is_read),
     cmocka_unit_test(a_write_goes_to_the_end),
+    cmocka_unit_test(a_writer_marks_the_file),
     cmocka_unit_test(damage_is_found),
 };
 
