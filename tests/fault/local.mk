@@ -12,14 +12,15 @@ tests_fault_operations_SOURCES = \
 	tests/crash/judge.c tests/crash/judge.h \
 	tests/fault/operations.c \
 	tests/fault/trap.c tests/fault/trap.h
-tests_fault_operations_LDFLAGS = $(trap_ldflags) -Wl,--wrap=imgi_file_open
+tests_fault_operations_LDFLAGS = $(trap_ldflags) $(disk_ldflags)
 
 check_PROGRAMS += tests/fault/makers
 TESTS += tests/fault/makers
 tests_fault_makers_SOURCES = tests/fault/makers.c tests/fault/trap.c tests/fault/trap.h
 tests_fault_makers_LDFLAGS = $(trap_ldflags)
 
-# What trap.c stands in for.
+# What the disk of tests/crash stands in for, and what trap.c does.
+disk_ldflags = -Wl,--wrap=imgi_file_open -Wl,--wrap=imgi_file_create
 trap_ldflags = $(AM_LDFLAGS) \
 	-Wl,--wrap=imgi_io_read -Wl,--wrap=imgi_io_write -Wl,--wrap=imgi_io_writev \
 	-Wl,--wrap=imgi_io_resize -Wl,--wrap=imgi_io_flush -Wl,--wrap=imgi_io_zero \
