@@ -1,6 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
 libimgall_la_SOURCES += \
 	formats/vmdk/check.c \
+	formats/vmdk/check.h \
+	formats/vmdk/check_descriptor.c \
+	formats/vmdk/check_grains.c \
+	formats/vmdk/check_leaks.c \
+	formats/vmdk/check_mend.c \
+	formats/vmdk/check_tables.c \
 	formats/vmdk/cid.c \
 	formats/vmdk/cowd.c \
 	formats/vmdk/create.c \

@@ -57,10 +57,10 @@ static int prepare_writing(struct imgi_node *node, struct vmdk_sparse *sparse, u
 {
     const struct vmdk_header *header = &sparse->header;
 
-    if (vmdk_is_stream(header))
+    if (vmdk_is_stream(header) && !(node->flags & IMG_OPEN_CHECK))
         return imgi_fail(err, IMG_E_UNSUPPORTED,
                          "a streamOptimized image can be written only while it is being made");
-    if (header->version == VMDK_VERSION_STREAM)
+    if (header->version == VMDK_VERSION_STREAM && !vmdk_is_stream(header))
         return imgi_fail(err, IMG_E_UNSUPPORTED,
                          "the image has change tracking (version 3): it cannot be written");
     if (header->overhead > imgi_div_up(file_size, VMDK_SECTOR) + header->grain_size)
@@ -404,10 +404,16 @@ static int free_grains(struct imgi_node *node, const struct vmdk_extent *extent,
     struct vmdk_sparse *sparse = extent->sparse;
     uint64_t first = imgi_div_up(at, sparse->grain), end = (at + run->length) / sparse->grain;
     uint32_t value = node->backing_name ? VMDK_ENTRY_ZERO : VMDK_ENTRY_ABSENT;
-    int rc = imgi_io_zero(run->io, run->host, run->length, true, err);
+    uint64_t length = run->length, file_size;
+    int rc = imgi_io_size(run->io, &file_size, err);
 
-    if (at + run->length == extent->length)
+    /* The disk's end cuts the last grain, which is whole in the file. */
+    if (rc == 0 && at + length == extent->length) {
         end = imgi_div_up(extent->length, sparse->grain);
+        length = IMGI_MIN(end * sparse->grain - at, file_size - run->host);
+    }
+    if (rc == 0)
+        rc = imgi_io_zero(run->io, run->host, length, true, err);
     if (rc < 0 || first >= end ||
         (value == VMDK_ENTRY_ZERO && !(sparse->header.flags & VMDK_FLAG_ZERO_GRAINS)))
         return rc;

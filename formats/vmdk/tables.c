@@ -53,15 +53,19 @@ static int grow_file(struct vmdk_sparse *sparse, img_error *err)
     return rc;
 }
 
-/* What the tables are about to point at is on the disk. */
-static int settle_grains(void *opaque, img_error *err)
+int vmdk_sparse_settle(struct vmdk_sparse *sparse, img_error *err)
 {
-    struct vmdk_sparse *sparse = opaque;
     int rc = grow_file(sparse, err);
 
     if (rc == 0 && sparse->cowd)
         rc = vmdk_cowd_settle(sparse, err);
     return rc < 0 ? rc : imgi_io_flush(sparse->io, err);
+}
+
+/* What the tables are about to point at is on the disk. */
+static int settle_grains(void *opaque, img_error *err)
+{
+    return vmdk_sparse_settle(opaque, err);
 }
 
 /* The redundant copies first: a crash between the two leaves one whole table. */

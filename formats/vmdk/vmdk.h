@@ -110,6 +110,8 @@ int vmdk_table_check_place(const struct vmdk_sparse *sparse, const char *what, u
                            uint32_t sector, img_error *err);
 /* Take space at the end of the file for that many bytes. */
 int vmdk_sparse_append(struct vmdk_sparse *sparse, uint64_t bytes, uint64_t *host, img_error *err);
+/* The file is as long as what was taken of it, and all that was written is on disk. */
+int vmdk_sparse_settle(struct vmdk_sparse *sparse, img_error *err);
 
 /* ----------------------------------------------------------------- sparse.c */
 

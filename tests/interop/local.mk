@@ -85,5 +85,6 @@ interop_tests += tests/interop/vmdk-children.sh
 interop_tests += tests/interop/vmdk-devices.sh
 interop_tests += tests/interop/vmdk-info.sh
 interop_tests += tests/interop/vmdk-readers.sh
+interop_tests += tests/interop/vmdk-repair.sh
 interop_tests += tests/interop/pipes.sh
 interop_tests += tests/interop/qcow2-kept.sh

@@ -6,7 +6,10 @@
 . "$srcdir/tests/interop/random.bash"
 
 size=$((8 << 20))
+# qemu-io loses the space of grains that it zeroes where tables can say so.
 for options in "" subformat=monolithicFlat zeroed_grain=on; do
+    tolerated=0
+    [ "$options" != zeroed_grain=on ] || tolerated=3
     random_rounds vmdk "$options" "$QEMU_IMG" "$IMG"
     random_rounds vmdk "$options" "$IMG" "$QEMU_IMG"
 done

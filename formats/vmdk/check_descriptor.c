@@ -1,0 +1,138 @@
+/*
+ * Does the descriptor tell the truth? SPDX-License-Identifier: BSD-2-Clause
+ *
+ * What readers need was judged when the image was opened. Here is what makes other programs, or
+ * the image's parent and children, stumble; and remarks about what nobody is hurt by.
+ */
+#include <stdlib.h>
+
+#include "check.h"
+
+static void remark(struct imgi_checker *checker, const struct imgi_node *node, const char *text,
+                   const char *value)
+{
+    imgi_found(checker, IMGI_FINDING_REPAIRED, "Remark on %s: %s \"%.60s\"", node->name, text,
+               value);
+}
+
+static void corrupt(struct imgi_checker *checker, const struct imgi_node *node, const char *text)
+{
+    imgi_found(checker, IMGI_FINDING_CORRUPTION, "ERROR %s: descriptor: %s", node->name, text);
+}
+
+/* ------------------------------------------------------------------ identifiers */
+
+/* A CID of all ones cannot be told from "no parent" in a child. */
+static int check_cid(struct imgi_node *node, struct imgi_checker *checker, img_error *err)
+{
+    struct vmdk_state *state = vmdk_state(node);
+    char *cid = NULL;
+    int rc = vmdk_descriptor_get(&state->descriptor, "CID", &cid, err);
+
+    if (rc < 0)
+        return rc;
+    if (!cid) {
+        corrupt(checker, node, "no CID: children cannot know it as their parent");
+    } else if (state->cid == VMDK_CID_NONE && checker->repair != IMGI_REPAIR_ALL) {
+        corrupt(checker, node, "the CID is ffffffff, which stands for no parent at all");
+    } else if (state->cid == VMDK_CID_NONE) {
+        imgi_found(checker, IMGI_FINDING_CORRUPTION, "Repairing %s: descriptor: the CID ffffffff",
+                   node->name);
+        rc = vmdk_begin_write(node, err);
+    }
+    free(cid);
+    return rc;
+}
+
+/* The parent has been changed, or is another one. Nobody but the user knows which. */
+static void check_parent(const struct imgi_node *node, struct imgi_checker *checker)
+{
+    const struct vmdk_state *state = vmdk_state(node);
+    const struct imgi_node *parent = node->backing;
+
+    if (!parent || parent->driver != node->driver ||
+        vmdk_state(parent)->cid == state->parent_cid)
+        return;
+    imgi_found(checker, IMGI_FINDING_CORRUPTION,
+               "ERROR %s: the parent %s has the CID %08x, parentCID is %08x: it was changed after "
+               "this image was made. If its content is known to be as it was, 'img rebase -u -F "
+               "vmdk -b' with its name makes it the parent again",
+               node->name, parent->name, vmdk_state(parent)->cid, state->parent_cid);
+}
+
+/* It ends with the CID, where programs keep it at all. */
+static int check_long_id(const struct imgi_node *node, struct imgi_checker *checker, img_error *err)
+{
+    const struct vmdk_state *state = vmdk_state(node);
+    char digits[9], *id = NULL;
+    int rc = vmdk_descriptor_get(&state->descriptor, "ddb.longContentID", &id, err);
+    size_t length = id ? strlen(id) : 0;
+
+    for (unsigned i = 0; i < 8; i++)
+        digits[i] = "0123456789abcdef"[state->cid >> (28 - 4 * i) & 15];
+    digits[8] = '\0';
+    if (id && (length != 32 || strcmp(id + length - 8, digits) != 0))
+        remark(checker, node, "ddb.longContentID does not end with the CID:", id);
+    free(id);
+    return rc;
+}
+
+/* --------------------------------------------------------------------- geometry */
+
+static int check_number(const struct imgi_node *node, struct imgi_checker *checker,
+                        const char *name, unsigned long most, img_error *err)
+{
+    char *value = NULL, *end;
+    int rc = vmdk_descriptor_get(&vmdk_state(node)->descriptor, name, &value, err);
+    unsigned long number;
+
+    if (rc < 0 || !value)
+        return rc;
+    number = strtoul(value, &end, 10);
+    if (!*value || *end || number == 0 || number > most)
+        remark(checker, node, name, value);
+    free(value);
+    return 0;
+}
+
+/* Tiny disks have no whole cylinder by QEMU's rule. */
+static int check_geometry(const struct imgi_node *node, struct imgi_checker *checker,
+                          img_error *err)
+{
+    int rc = check_number(node, checker, "ddb.geometry.heads", 255, err);
+
+    if (rc == 0)
+        rc = check_number(node, checker, "ddb.geometry.sectors", 63, err);
+    return rc;
+}
+
+/* ------------------------------------------------------------------------ extents */
+
+/* A line must not promise another size than the header of its file. */
+static void check_sizes(const struct imgi_node *node, struct imgi_checker *checker)
+{
+    const struct vmdk_state *state = vmdk_state(node);
+
+    for (size_t i = 0; i < state->extent_count && i < state->descriptor.extent_count; i++) {
+        const struct vmdk_extent_line *line = &state->descriptor.extents[i];
+        const struct vmdk_sparse *sparse = state->extents[i].sparse;
+
+        if (sparse && (line->sectors > sparse->header.capacity ||
+                       sparse->header.capacity - line->sectors >= sparse->header.grain_size))
+            imgi_found(checker, IMGI_FINDING_REPAIRED,
+                       "Remark on %s: line %u has %llu sectors, the header of %s %llu", node->name,
+                       line->line, (unsigned long long)line->sectors, sparse->io->name,
+                       (unsigned long long)sparse->header.capacity);
+    }
+}
+
+int vmdk_check_descriptor(struct imgi_node *node, struct imgi_checker *checker, img_error *err)
+{
+    int rc = check_cid(node, checker, err);
+
+    check_parent(node, checker);
+    check_sizes(node, checker);
+    if (rc == 0)
+        rc = check_long_id(node, checker, err);
+    return rc < 0 ? rc : check_geometry(node, checker, err);
+}
