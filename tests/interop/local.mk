@@ -78,6 +78,7 @@ interop_tests += tests/interop/snapshots.sh
 interop_tests += tests/interop/sparsify.sh
 interop_tests += tests/interop/cmdline-layout.sh
 interop_tests += tests/interop/cmdline-encryption.sh
+interop_tests += tests/interop/cmdline-read-only.sh
 interop_tests += tests/interop/cmdline-make.sh
 interop_tests += tests/interop/cmdline-change.sh
 interop_tests += tests/interop/cmdline-bitmaps.sh
