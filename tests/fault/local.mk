@@ -14,6 +14,15 @@ tests_fault_operations_SOURCES = \
 	tests/fault/trap.c tests/fault/trap.h
 tests_fault_operations_LDFLAGS = $(trap_ldflags) $(disk_ldflags)
 
+check_PROGRAMS += tests/fault/esx
+TESTS += tests/fault/esx
+tests_fault_esx_SOURCES = \
+	tests/crash/content.c tests/crash/content.h \
+	tests/crash/disk.c tests/crash/disk.h \
+	tests/fault/esx.c \
+	tests/fault/trap.c tests/fault/trap.h
+tests_fault_esx_LDFLAGS = $(trap_ldflags) $(disk_ldflags)
+
 check_PROGRAMS += tests/fault/makers
 TESTS += tests/fault/makers
 tests_fault_makers_SOURCES = tests/fault/makers.c tests/fault/trap.c tests/fault/trap.h
