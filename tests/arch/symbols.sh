@@ -22,5 +22,5 @@ diff -u header map >&2 || fail "libimg.h and libimg.map do not name the same fun
 diff -u header exported >&2 || fail "libimg.so does not export what libimg.h declares"
 
 $NM -g --defined-only "$lib/libimg.a" | awk 'NF == 3 && $2 ~ /[A-Z]/ { print $3 }' |
-    grep -vE '^(imgi?_|(raw|qcow2|vdi|vhd|vhdx|vmdk)_|__(asan|odr_asan|tsan|ubsan|sanitizer))' >stray || true
+    grep -vE '^(imgi?_|(raw|qcow2|vdi|vhd|vhdx|dmg|vmdk)_|__(asan|odr_asan|tsan|ubsan|sanitizer))' >stray || true
 [ ! -s stray ] || fail "names without a prefix of ours: $(tr '\n' ' ' <stray)"

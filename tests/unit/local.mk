@@ -5,6 +5,7 @@ unit_tests += tests/unit/test_cache
 unit_tests += tests/unit/test_chain_jobs
 unit_tests += tests/unit/test_checked
 unit_tests += tests/unit/test_codec
+unit_tests += tests/unit/test_codec_read_only
 unit_tests += tests/unit/test_concurrent
 unit_tests += tests/unit/test_crypto_cipher
 unit_tests += tests/unit/test_crypto_digest
