@@ -36,6 +36,7 @@ unit_tests += tests/unit/test_qcow2_repair
 unit_tests += tests/unit/test_qcow2_snapshots
 unit_tests += tests/unit/test_ranges
 unit_tests += tests/unit/test_request
+unit_tests += tests/unit/test_read_only
 unit_tests += tests/unit/test_ring
 unit_tests += tests/unit/test_size
 unit_tests += tests/unit/test_spec
