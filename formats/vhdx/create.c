@@ -44,7 +44,7 @@ struct plan {
     uint64_t blocks, bat_entries;
     struct vhdx_span bat, metadata;
     uint64_t data; /* the first block */
-    uint64_t seed;
+    uint64_t seed; /* of the next identifier */
 };
 
 /* --------------------------------------------------------------------- options */
@@ -106,10 +106,11 @@ static void lay_out(struct plan *plan)
     plan->metadata.offset = plan->bat.offset + plan->bat.length;
     plan->metadata.length = VHDX_MIB;
     plan->data = plan->metadata.offset + plan->metadata.length + BLOCKS_GAP;
-    plan->seed = imgi_scramble(plan->size);
-    plan->seed = imgi_scramble(plan->seed ^ plan->block_size);
-    plan->seed = imgi_scramble(plan->seed ^ plan->log_length);
-    plan->seed = imgi_scramble(plan->seed ^ (plan->fixed ? 1 : 0));
+    plan->seed = imgi_ident_mix(imgi_ident_seed(), "vhdx", 4);
+    plan->seed = imgi_ident_mix(plan->seed, &plan->size, sizeof(plan->size));
+    plan->seed = imgi_ident_mix(plan->seed, &plan->block_size, sizeof(plan->block_size));
+    plan->seed = imgi_ident_mix(plan->seed, &plan->log_length, sizeof(plan->log_length));
+    plan->seed = imgi_ident_mix(plan->seed, &plan->fixed, sizeof(plan->fixed));
 }
 
 static int make_plan(struct plan *plan, uint64_t size, const img_options *options,
@@ -138,11 +139,9 @@ static int write_identifier(struct imgi_io *io, img_error *err)
     return imgi_io_write(io, bytes, sizeof(bytes), 0, err);
 }
 
-static int write_headers(const struct plan *plan, struct imgi_io *io, img_error *err)
+static int write_headers(struct plan *plan, struct imgi_io *io, img_error *err)
 {
     struct vhdx_header header = {
-        .file_write = vhdx_guid_derive(plan->seed + 1),
-        .data_write = vhdx_guid_derive(plan->seed + 2),
         .log_version = VHDX_LOG_VERSION,
         .version = VHDX_VERSION,
         .log_length = plan->log_length,
@@ -151,6 +150,8 @@ static int write_headers(const struct plan *plan, struct imgi_io *io, img_error 
     uint8_t bytes[VHDX_HEADER_BYTES] = {0};
     int rc = 0;
 
+    header.file_write = vhdx_guid_next(&plan->seed);
+    header.data_write = vhdx_guid_next(&plan->seed);
     for (unsigned n = 0; rc == 0 && n < 2; n++) {
         header.sequence = n + 1;
         vhdx_header_encode(&header, bytes);
@@ -178,7 +179,7 @@ struct item {
     uint8_t value[16];
 };
 
-static int write_metadata(const struct plan *plan, struct imgi_io *io, img_error *err)
+static int write_metadata(struct plan *plan, struct imgi_io *io, img_error *err)
 {
     const uint32_t disk = VHDX_ITEM_REQUIRED | VHDX_ITEM_VIRTUAL_DISK;
     struct item items[] = {
@@ -188,7 +189,7 @@ static int write_metadata(const struct plan *plan, struct imgi_io *io, img_error
         {&vhdx_item_logical_sector, 4, disk, {0}},
         {&vhdx_item_physical_sector, 4, disk, {0}},
     };
-    struct vhdx_guid id = vhdx_guid_derive(plan->seed + 3);
+    struct vhdx_guid id = vhdx_guid_next(&plan->seed);
     uint8_t table[VHDX_METADATA_AT_ENTRIES + IMGI_COUNT(items) * VHDX_METADATA_ENTRY_BYTES] = {0};
     uint32_t offset = VHDX_TABLE_BYTES;
     int rc = 0;

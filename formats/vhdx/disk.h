@@ -136,8 +136,8 @@ bool vhdx_guid_is_zero(const struct vhdx_guid *guid);
 #define VHDX_GUID_TEXT 39
 void vhdx_guid_format(const struct vhdx_guid *guid, char text[VHDX_GUID_TEXT]);
 bool vhdx_guid_parse(const char *text, struct vhdx_guid *guid);
-/* The same one for the same seed and SOURCE_DATE_EPOCH. */
-struct vhdx_guid vhdx_guid_derive(uint64_t seed);
+/* The next one that follows from a seed. */
+struct vhdx_guid vhdx_guid_next(uint64_t *seed);
 /* One that nobody has had, or, under SOURCE_DATE_EPOCH, one that follows from the last. */
 struct vhdx_guid vhdx_guid_new(const struct vhdx_guid *last);
 

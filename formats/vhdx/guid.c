@@ -2,8 +2,6 @@
  * GUIDs: those that have a meaning, and new ones. SPDX-License-Identifier: BSD-2-Clause
  */
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/random.h>
 
 #include "disk.h"
 
@@ -108,32 +106,18 @@ bool vhdx_guid_parse(const char *text, struct vhdx_guid *guid)
     return strcmp(text, "}") == 0;
 }
 
-/* A GUID of version 4 (RFC 4122), made of two numbers. */
-static struct vhdx_guid compose(uint64_t a, uint64_t b)
+struct vhdx_guid vhdx_guid_next(uint64_t *seed)
 {
     struct vhdx_guid guid;
 
-    imgi_put_le64(guid.bytes, a);
-    imgi_put_le64(guid.bytes + 8, b);
-    guid.bytes[7] = (uint8_t)((guid.bytes[7] & 0x0f) | 0x40);
-    guid.bytes[8] = (uint8_t)((guid.bytes[8] & 0x3f) | 0x80);
+    imgi_ident_uuid(seed, guid.bytes);
+    imgi_uuid_swap(guid.bytes);
     return guid;
-}
-
-struct vhdx_guid vhdx_guid_derive(uint64_t seed)
-{
-    const char *epoch = getenv("SOURCE_DATE_EPOCH");
-    uint64_t a = imgi_scramble(seed ^ (epoch ? imgi_scramble(strtoull(epoch, NULL, 10)) : 0));
-
-    return compose(a, imgi_scramble(a));
 }
 
 struct vhdx_guid vhdx_guid_new(const struct vhdx_guid *last)
 {
-    uint64_t random[2];
+    uint64_t seed = imgi_ident_fresh(imgi_get_le64(last->bytes) ^ imgi_get_le64(last->bytes + 8));
 
-    if (!getenv("SOURCE_DATE_EPOCH") &&
-        getrandom(random, sizeof(random), GRND_NONBLOCK) == (ssize_t)sizeof(random))
-        return compose(random[0], random[1]);
-    return vhdx_guid_derive(imgi_get_le64(last->bytes) ^ imgi_get_le64(last->bytes + 8));
+    return vhdx_guid_next(&seed);
 }

@@ -22,7 +22,7 @@ drop() {
 }
 
 seq 1 9000000 | head -c $((32 << 20)) >disk.raw
-for target in "raw" "qcow2" "qcow2 -c" "vmdk" "vmdk -o subformat=monolithicFlat" \
+for target in "raw" "qcow2" "qcow2 -c" "vhdx" "vmdk" "vmdk -o subformat=monolithicFlat" \
     "vmdk -o subformat=streamOptimized"; do
     note "-t none -O $target"
     "$IMG" convert -t none -f raw -O $target disk.raw out

@@ -82,6 +82,12 @@ cut s.vmdk
 lost vmdk s.vmdk 2
 salvaged vmdk s.vmdk
 
+note "VHDX"
+"$QEMU_IMG" convert -f raw -O vhdx -o block_size=1M disk.raw v.vhdx
+truncate -s 12M v.vhdx
+lost vhdx v.vhdx 2
+salvaged vhdx v.vhdx
+
 note "streamOptimized without a footer"
 "$QEMU_IMG" convert -f raw -O vmdk -o subformat=streamOptimized disk.raw o.vmdk
 cut o.vmdk

@@ -41,6 +41,7 @@ interop_tests += tests/interop/convert-memory.sh
 interop_tests += tests/interop/random-qcow2.sh
 interop_tests += tests/interop/random-vdi.sh
 interop_tests += tests/interop/random-vhd.sh
+interop_tests += tests/interop/random-vhdx.sh
 interop_tests += tests/interop/random-vmdk.sh
 interop_tests += tests/interop/random-read-only.sh
 interop_tests += tests/interop/random-snapshots.sh
