@@ -149,17 +149,35 @@ static int status_of(const img_check_result *result)
     return result->leaks ? STATUS_LEAKS : 0;
 }
 
-static bool check(struct cli *cli, const struct args *args, img_job *job, img_image *image)
+/* The figures of another disk of the same appliance. */
+static void add_result(img_check_result *sum, const img_check_result *result)
+{
+    sum->corruptions += result->corruptions;
+    sum->leaks += result->leaks;
+    sum->corruptions_fixed += result->corruptions_fixed;
+    sum->leaks_fixed += result->leaks_fixed;
+    sum->check_errors += result->check_errors;
+    sum->total_clusters += result->total_clusters;
+    sum->allocated_clusters += result->allocated_clusters;
+    sum->fragmented_clusters += result->fragmented_clusters;
+    sum->compressed_clusters += result->compressed_clusters;
+    sum->image_end_offset = result->image_end_offset;
+}
+
+static bool examine(struct cli *cli, unsigned flags, img_job *job, img_image *image,
+                    img_check_result *sum)
 {
     img_check_result result = {0};
     struct progress progress = {0};
     img_error err = {0};
     int rc;
 
-    img_job_set_flags(job, args->repair);
+    img_job_set_flags(job, flags);
     progress_attach(cli, &progress, job);
     rc = img_check(job, image, on_finding, cli, &result, &err);
     progress_finish(&progress, rc == 0);
+    if (rc == IMG_E_UNSUPPORTED && (flags & IMG_JOB_NO_VERIFY))
+        return true;
     if (rc == IMG_E_UNSUPPORTED) {
         cli_fail_error(cli, &err, "%s", "");
         cli->status = STATUS_UNSUPPORTED;
@@ -167,6 +185,42 @@ static bool check(struct cli *cli, const struct args *args, img_job *job, img_im
     }
     if (rc < 0)
         return cli_fail_error(cli, &err, "Check failed");
+    add_result(sum, &result);
+    return true;
+}
+
+/*
+ * The disks of an appliance behind its first, with which all the files were verified. Some formats
+ * have no check.
+ */
+static bool examine_others(struct cli *cli, const struct args *args, img_job *job,
+                           const img_image *first, img_check_result *sum)
+{
+    size_t next = args->open.disk ? 0 : img_appliance_next_disk(first);
+    bool ok = true;
+
+    while (ok && next) {
+        struct open_args open = args->open;
+        img_image *image = NULL;
+        char disk[24];
+
+        snprintf(disk, sizeof(disk), "%zu", next);
+        open.disk = disk;
+        ok = open_image(cli, &image, args->filename, &open) &&
+             examine(cli, args->repair | IMG_JOB_NO_VERIFY, job, image, sum);
+        next = ok ? img_appliance_next_disk(image) : 0;
+        img_close(image, NULL);
+    }
+    return ok;
+}
+
+static bool check(struct cli *cli, const struct args *args, img_job *job, img_image *image)
+{
+    img_check_result result = {0};
+
+    if (!examine(cli, args->repair, job, image, &result) ||
+        !examine_others(cli, args, job, image, &result))
+        return false;
     if (result.check_errors)
         cli_fail_code(cli, IMG_E_IO, "Check failed");
     cli->status = status_of(&result);

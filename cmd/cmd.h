@@ -46,7 +46,10 @@ enum cmd_key {
     OPT_BITMAPS,
     OPT_SKIP_BROKEN_BITMAPS,
     OPT_FORCE,
-    OPT_IN_PLACE
+    OPT_IN_PLACE,
+    OPT_DISK,
+    OPT_B_DISK,
+    OPT_NO_VERIFY
 };
 
 /* One option. A table of them ends with key 0. */
@@ -96,10 +99,14 @@ struct cli {
 #define OPTION_IMAGE_OPTS                                                                          \
     {OPT_IMAGE_OPTS, "image-opts", NULL,                                                           \
      "FILE is a list of options: driver=FMT,file.filename=NAME,..."}
+#define OPTION_DISK                                                                                \
+    {OPT_DISK, "disk", "DISK", "of an OVA or OVF: this disk, by its number or id (default: its first)"}
+#define OPTION_NO_VERIFY                                                                           \
+    {OPT_NO_VERIFY, "no-verify", NULL, "do not hold what is in an OVA or OVF to its manifest"}
 #define OPTION_OBJECT                                                                              \
     {OPT_OBJECT, "object", "DEF", "define a secret: secret,id=ID,file=NAME[,format=base64]"}
 /* What every command that opens an image has. */
-#define OPTIONS_OPEN OPTION_FORMAT, OPTION_IMAGE_OPTS, OPTION_OBJECT
+#define OPTIONS_OPEN OPTION_FORMAT, OPTION_IMAGE_OPTS, OPTION_DISK, OPTION_OBJECT
 #define OPTION_QUIET {'q', "quiet", NULL, "print nothing but errors"}
 #define OPTION_OUTPUT {OPT_OUTPUT, "output", "FORM", "form of the output: human or json"}
 #define OPTION_PROGRESS                                                                            \
@@ -182,6 +189,8 @@ struct json_t;
  * a question mark, line feeds too.
  */
 void output_text(FILE *out, const char *text);
+/* "label: text" on a line; nothing when the text is NULL. */
+void output_line(const char *label, const char *text);
 /* What img_info says of an image, to be released with json_decref; NULL after an error was said. */
 struct json_t *output_describe(struct cli *cli, img_image *image);
 /* The list of snapshots, for people (nothing if it is empty or NULL) and as JSON. */
@@ -190,25 +199,28 @@ void output_snapshots_json(const struct json_t *snapshots);
 /* The text that "info" prints for people, and the JSON, from what img_info said. */
 void output_info(const struct json_t *info);
 void output_info_json(const struct json_t *info);
+/* The text that "info" prints of an appliance. */
+void output_appliance(const struct json_t *info);
 /* The lines about what the format knows besides, if it knows anything. */
 void output_specific(const struct json_t *data);
 
 /* ----------------------------------------------------------- open, create */
 
-/* What -f, -T, -t, -U and --image-opts say of one image. */
+/* What -f, -T, -t, -U, --disk and --image-opts say of one image. */
 struct open_args {
     const char *format;     /* NULL: probe */
     const char *cache_name; /* from -t or -T, NULL: cache stays as it is; see open_settle */
     enum img_cache cache;
     unsigned flags;                      /* enum img_open_flags */
     const enum img_cache *backing_cache; /* NULL: as cache */
+    const char *disk;                    /* of an appliance, from --disk; NULL: its first */
     bool image_opts;
     bool found; /* the name was not typed: it stands in an image */
 };
 
 /*
- * Take the options that open an image: -f, -U, --image-opts, and -t or -T (whose mode open_settle
- * looks at). Commands give it what is not their own; other keys are left alone.
+ * Take the options that open an image: -f, -U, --disk, --image-opts, and -t or -T (whose mode
+ * open_settle looks at). Commands give it what is not their own; other keys are left alone.
  */
 bool open_take_option(struct cli *cli, struct open_args *args, int key, const char *value);
 /*

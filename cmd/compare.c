@@ -21,6 +21,9 @@ static const struct cmd_option options[] = {
     {'f', "a-format", "FMT", "format of the first image (default: found by looking at it)"},
     {'F', "b-format", "FMT", "format of the second image"},
     OPTION_IMAGE_OPTS,
+    {OPT_DISK, "disk", "DISK", "the first image is this disk of an OVA or OVF: its number or id"},
+    {OPT_DISK, "a-disk", "DISK", NULL},
+    {OPT_B_DISK, "b-disk", "DISK", "likewise the second"},
     OPTION_OBJECT,
     {'s', "strict", NULL, "sizes and allocation must be equal too"},
     {'T', "cache", "MODE", "how to read (default: writeback); the modes are in the manual"},
@@ -40,6 +43,9 @@ static bool take_option(struct cli *cli, void *opaque, int key, const char *valu
     case 'F':
         args->open[1].format = value;
         break;
+    case OPT_B_DISK:
+        args->open[1].disk = value;
+        break;
     case 's':
         args->strict = true;
         break;
@@ -47,7 +53,7 @@ static bool take_option(struct cli *cli, void *opaque, int key, const char *valu
     case OPT_PROGRESS:
         return progress_parse(cli, &args->progress, value);
     default:
-        if (key != 'f')
+        if (key != 'f' && key != OPT_DISK)
             open_take_option(cli, &args->open[1], key, value);
         return open_take_option(cli, &args->open[0], key, value);
     }

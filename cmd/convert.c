@@ -43,6 +43,8 @@ static const struct cmd_option options[] = {
     OPTION_IMAGE_OPTS,
     {OPT_IMAGE_OPTS, "source-image-opts", NULL, NULL},
     {OPT_TARGET_IMAGE_OPTS, "target-image-opts", NULL, "with -n: TARGET is a list of options"},
+    OPTION_DISK,
+    OPTION_NO_VERIFY,
     OPTION_OBJECT,
     OPTION_SHARE,
     OPTION_PROGRESS,
@@ -144,6 +146,9 @@ static bool take_option(struct cli *cli, void *opaque, int key, const char *valu
         return true;
     case OPT_TARGET_IS_ZERO:
         args->flags |= IMG_JOB_TARGET_ZERO;
+        return true;
+    case OPT_NO_VERIFY:
+        args->flags |= IMG_JOB_NO_VERIFY;
         return true;
     case 'n':
         args->no_create = true;

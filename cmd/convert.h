@@ -1,5 +1,5 @@
 /*
- * The two halves of img convert. SPDX-License-Identifier: BSD-2-Clause
+ * The parts of img convert. SPDX-License-Identifier: BSD-2-Clause
  */
 #ifndef CMD_CONVERT_H
 #define CMD_CONVERT_H
@@ -25,11 +25,25 @@ struct convert_args {
     bool no_report;            /* the caller tells of the result */
 };
 
+struct conversion {
+    struct cli *cli;
+    struct convert_args *args;
+    img_image **sources;
+    img_image *target;
+    uint64_t total; /* bytes of all sources */
+};
+
 /* Take -m. */
 bool convert_take_threads(struct cli *cli, struct convert_args *args, const char *value);
 
 /* Do it: open, create, copy, publish. What was begun is undone when it fails. */
 bool convert_images(struct cli *cli, struct convert_args *args);
+
+/* Copy sources into target, as the arguments say, and show the progress. */
+bool convert_copy(struct conversion *conversion, img_job *job, img_image *const *sources,
+                  size_t count, img_image *target);
+/* Make an OVA of the sources, each one disk of it. */
+bool convert_appliance(struct conversion *conversion, img_job *job);
 
 /* Bitmaps are asked for: the source has them, and they can be relied on. */
 bool convert_check_bitmaps(struct cli *cli, const struct convert_args *args, img_image *source);

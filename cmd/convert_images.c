@@ -13,14 +13,6 @@
 
 #include "convert.h"
 
-struct conversion {
-    struct cli *cli;
-    struct convert_args *args;
-    img_image **sources;
-    img_image *target;
-    uint64_t total; /* bytes of all sources */
-};
-
 /* Whether the image itself goes to standard output, by whatever name. */
 static bool takes_stdout(const char *target)
 {
@@ -45,6 +37,15 @@ static bool check_distinct(const struct conversion *conversion, const char *sour
     return true;
 }
 
+/* What is in an appliance is held to its manifest while it is copied: that must be there. */
+static void warn_unverified(const struct conversion *conversion, size_t n)
+{
+    if (img_appliance_manifest(conversion->sources[n]) == IMG_MANIFEST_MISSING &&
+        !(conversion->args->flags & IMG_JOB_NO_VERIFY))
+        cli_warn(conversion->cli, "'%s' has no manifest: what is in it cannot be verified",
+                 img_name(conversion->sources[n]));
+}
+
 static bool open_sources(struct conversion *conversion)
 {
     const struct convert_args *args = conversion->args;
@@ -62,6 +63,7 @@ static bool open_sources(struct conversion *conversion)
         if (img_salvaged(conversion->sources[n]))
             cli_warn(conversion->cli, "%s: %s", args->sources[n],
                      img_salvaged(conversion->sources[n]));
+        warn_unverified(conversion, n);
         if (args->snapshot &&
             !open_snapshot(conversion->cli, conversion->sources[n], args->snapshot))
             return false;
@@ -162,7 +164,8 @@ static void set_up_job(const struct convert_args *args, img_job *job)
         img_job_set_sparse(job, args->sparse);
 }
 
-static bool copy(struct conversion *conversion, img_job *job)
+bool convert_copy(struct conversion *conversion, img_job *job, img_image *const *sources,
+                  size_t count, img_image *target)
 {
     struct cli *cli = conversion->cli;
     struct convert_args *args = conversion->args;
@@ -172,7 +175,7 @@ static bool copy(struct conversion *conversion, img_job *job)
     set_up_job(args, job);
     args->progress.aside = takes_stdout(args->filename);
     progress_attach(cli, &args->progress, job);
-    rc = img_convert(job, conversion->sources, args->source_count, conversion->target, &err);
+    rc = img_convert(job, sources, count, target, &err);
     progress_finish(&args->progress, rc == 0);
     progress_end(&args->progress);
     if (rc < 0)
@@ -211,6 +214,21 @@ static void report_json(const struct conversion *conversion, const img_job *job)
     emit_end(&emit, '}');
 }
 
+/* All sources, one behind the other, into one image. */
+static bool convert_disk(struct conversion *conversion, img_job *job)
+{
+    struct cli *cli = conversion->cli;
+    struct convert_args *args = conversion->args;
+    img_image *first = conversion->sources[0];
+
+    return settle_options(conversion) && convert_check_bitmaps(cli, args, first) &&
+           open_target(conversion) && convert_target_bitmaps(cli, args, conversion->target) &&
+           !signals_stopped(cli) &&
+           convert_copy(conversion, job, conversion->sources, args->source_count,
+                        conversion->target) &&
+           convert_copy_bitmaps(cli, args, first, conversion->target) && publish(conversion);
+}
+
 bool convert_images(struct cli *cli, struct convert_args *args)
 {
     struct conversion conversion = {.cli = cli, .args = args};
@@ -219,14 +237,12 @@ bool convert_images(struct cli *cli, struct convert_args *args)
 
     if (ok && args->source_format)
         args->target.format = img_format(conversion.sources[0]);
-    ok = ok && settle_options(&conversion) &&
-         convert_check_bitmaps(cli, args, conversion.sources[0]) && open_target(&conversion) &&
-         convert_target_bitmaps(cli, args, conversion.target);
     if (ok && !(job = img_job_new()))
         ok = cli_fail_nomem(cli);
-    ok = ok && !signals_stopped(cli) && copy(&conversion, job) &&
-         convert_copy_bitmaps(cli, args, conversion.sources[0], conversion.target) &&
-         publish(&conversion);
+    if (ok && args->target.format && strcmp(args->target.format, "ova") == 0)
+        ok = convert_appliance(&conversion, job);
+    else if (ok)
+        ok = convert_disk(&conversion, job);
     if (ok && cli->json && !cli->quiet && !args->no_report)
         report_json(&conversion, job);
     /* What an image had before may stay, and what has been written to it is there. */

@@ -73,6 +73,9 @@ bool create_format_known(const char *format)
 {
     const char *name;
 
+    /* No format of a disk, but something that disks are made into. */
+    if (strcmp(format, "ova") == 0)
+        return true;
     for (size_t n = 0; (name = img_format_name(n)); n++)
         if (strcmp(name, format) == 0)
             return true;

@@ -29,6 +29,7 @@ static const struct cmd_option options[] = {
     {'O', "target-format", "FMT", "format of the output (default: raw)"},
     {'O', "output-format", "FMT", NULL},
     OPTION_IMAGE_OPTS,
+    OPTION_DISK,
     OPTION_OBJECT,
     OPTION_SHARE,
     OPTION_OUTPUT,

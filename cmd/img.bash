@@ -49,7 +49,10 @@ _img_target_format()
 _img_value()
 {
     case $previous in
-    -f | -F | -O | --format | --*-format)
+    -O | --target-format | --output-format)
+        _img_words "$("$program" info --formats 2>/dev/null)" ova
+        ;;
+    -f | -F | --format | --*-format)
         _img_words "$("$program" info --formats 2>/dev/null)"
         ;;
     -c | --cmd)
@@ -80,7 +83,7 @@ _img_value()
         _img_words leaks all
         ;;
     -b | -B | --backing | --base) _img_files ;;
-    -m | -S | --parallel | --threads | --rate-limit | --*size | --start-offset | --max-length) ;;
+    -m | -S | --disk | --*-disk | --parallel | --threads | --rate-limit | --*size | --start-offset | --max-length) ;;
     -s | -l)
         [ "$command" = map ] || [ "$command" = measure ] || return 1
         ;;

@@ -201,6 +201,42 @@ static void print(const struct cli *cli, const struct args *args, const json_t *
     }
 }
 
+/* What is known of an appliance as a whole; *info is NULL when the file is none. */
+static bool look_at_appliance(struct cli *cli, const struct args *args, json_t **info)
+{
+    img_open_params params = open_params(cli, &args->open);
+    json_error_t json_error;
+    img_error err = {0};
+    char *text;
+
+    *info = NULL;
+    if (img_appliance_info(args->filename, &params, &text, &err) < 0)
+        return cli_fail_open(cli, &err, args->filename);
+    if (!text)
+        return true;
+    *info = json_loads(text, 0, &json_error);
+    img_free(text);
+    return *info || cli_fail(cli, "%s: cannot read the description of the appliance: %s",
+                             args->filename, json_error.text);
+}
+
+/* True when that was it. */
+static bool tell_of_appliance(struct cli *cli, const struct args *args)
+{
+    json_t *info;
+
+    if (args->chain || args->limits)
+        return false;
+    if (!look_at_appliance(cli, args, &info))
+        return true;
+    if (info && cli->json)
+        output_info_json(info);
+    else if (info)
+        output_appliance(info);
+    json_decref(info);
+    return info != NULL;
+}
+
 static int run(struct cli *cli, int argc, char **argv)
 {
     struct args args = {.open = {.flags = IMG_OPEN_PIPE}};
@@ -212,6 +248,8 @@ static int run(struct cli *cli, int argc, char **argv)
         list_formats();
         return cli->status;
     }
+    if (tell_of_appliance(cli, &args))
+        return cli->status;
     list = json_array();
     if (!list)
         cli_fail_nomem(cli);
@@ -226,8 +264,10 @@ const struct cmd cmd_info = {
     .summary = "tell what is known of an image",
     .usage = "[OPTION]... FILE",
     .about = "Tell an image's format, its size, the space it takes, and what its format knows "
-             "besides.\n",
+             "besides. Of an OVA\n"
+             "or OVF tell what is in it; with --disk, what is known of one of its disks.\n",
     .examples = "info disk.qcow2\n"
+                "info --disk 2 machine.ova\n"
                 "info --output=json disk.vmdk\n"
                 "info --backing-chain overlay.qcow2\n",
     .options = options,

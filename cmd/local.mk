@@ -9,6 +9,7 @@ cmd_img_SOURCES += \
 	cmd/size.c \
 	cmd/json.c \
 	cmd/output.c \
+	cmd/output_appliance.c \
 	cmd/progress.c \
 	cmd/open.c \
 	cmd/open_snapshot.c \
@@ -22,6 +23,7 @@ cmd_img_SOURCES += \
 	cmd/compare.c \
 	cmd/convert.c \
 	cmd/convert.h \
+	cmd/convert_appliance.c \
 	cmd/convert_bitmaps.c \
 	cmd/convert_images.c \
 	cmd/create.c \

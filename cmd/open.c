@@ -22,6 +22,9 @@ bool open_take_option(struct cli *cli, struct open_args *args, int key, const ch
     case OPT_IMAGE_OPTS:
         args->image_opts = true;
         break;
+    case OPT_DISK:
+        args->disk = value;
+        break;
     }
     return true;
 }
@@ -43,6 +46,7 @@ img_open_params open_params(const struct cli *cli, const struct open_args *args)
         .cache = args->cache,
         .backing_cache = args->backing_cache,
         .secrets = cli->secrets,
+        .disk = args->disk,
     };
 }
 

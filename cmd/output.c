@@ -136,9 +136,10 @@ void output_text(FILE *out, const char *text)
         fputc((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text, out);
 }
 
-/* "label: text" on a line. */
-static void print_line(const char *label, const char *text)
+void output_line(const char *label, const char *text)
 {
+    if (!text)
+        return;
     printf("%s: ", label);
     output_text(stdout, text);
     putchar('\n');
@@ -177,7 +178,7 @@ static void print_backing(const json_t *info)
     if (name)
         print_backing_name(name, get_string(info, "full-backing-filename"));
     if (format)
-        print_line("backing file format", format);
+        output_line("backing file format", format);
 }
 
 /* A column of a table; a longer text pushes the others to the right. */
@@ -282,8 +283,8 @@ void output_info(const json_t *info)
 {
     char size[SIZE_TEXT];
 
-    print_line("image", get_string(info, "filename"));
-    print_line("file format", get_string(info, "format"));
+    output_line("image", get_string(info, "filename"));
+    output_line("file format", get_string(info, "format"));
     printf("virtual size: %s (%llu bytes)\n", size_text(size, get_uint(info, "virtual-size")),
            (unsigned long long)get_uint(info, "virtual-size"));
     if (json_object_get(info, "actual-size"))

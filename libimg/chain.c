@@ -37,7 +37,7 @@ static int open_backing(struct imgi_node *top, struct imgi_node *node, const str
     struct imgi_open below = *how;
     struct imgi_node *backing = NULL;
     char *path = NULL;
-    int rc = imgi_backing_path(how->policy, node->name, node->backing_name, &path, err);
+    int rc = imgi_backing_path(node->policy, node->name, node->backing_name, &path, err);
 
     if (rc < 0) {
         imgi_error_image(err, node->name);
@@ -47,6 +47,8 @@ static int open_backing(struct imgi_node *top, struct imgi_node *node, const str
     below.flags &= ~(unsigned)(IMG_OPEN_WRITE | IMG_OPEN_CHECK);
     below.options = NULL;
     below.named = true;
+    below.disk = NULL;
+    below.policy = node->policy;
     below.cache = how->backing_cache;
     rc = imgi_node_open_name(&backing, path, &below, err);
     if (rc == 0) {

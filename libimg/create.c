@@ -154,6 +154,10 @@ static int create_on(struct imgi_node **node, struct imgi_io *io, const struct i
 static int creatable(const char *format, const struct imgi_driver **driver, img_error *err)
 {
     *driver = imgi_driver_find(format);
+    if (!*driver && strcmp(format, "ova") == 0)
+        return imgi_fail(err, IMG_E_UNSUPPORTED,
+                         "an OVA is made of its disks' content: by img convert -O ova, or "
+                         "img_appliance_create");
     if (!*driver)
         return imgi_fail(err, IMG_E_NOENT, "Unknown file format '%s'", format);
     if ((*driver)->read_only)

@@ -152,6 +152,8 @@ struct imgi_node {
     struct imgi_ranges *ranges;
     img_options *options_owned; /* what options points to, when it is the node's; or NULL */
     struct imgi_opened opened;
+    struct imgi_appliance *appliance; /* that the image is a disk of, or NULL */
+    size_t appliance_disk;            /* which */
     enum imgi_detect detect_zeroes;
     bool no_unmap; /* discards do nothing, and zeros give no space back */
     bool guessed;
@@ -550,7 +552,8 @@ enum imgi_finding {
     IMGI_FINDING_CORRUPTION,
     IMGI_FINDING_LEAK,
     IMGI_FINDING_ERROR,
-    IMGI_FINDING_REPAIRED
+    IMGI_FINDING_REPAIRED,
+    IMGI_FINDING_NOTE /* is no fault */
 };
 
 struct imgi_checker {
@@ -561,7 +564,7 @@ struct imgi_checker {
     img_job *job; /* for imgi_check_progress; NULL: nobody watches */
 };
 
-/* Count a fault (by kind; REPAIRED is only said) and say it in one line, "ERROR cluster 5
+/* Count a fault (by kind; REPAIRED and NOTE are only said) and say it in one line, "ERROR cluster 5
  * refcount=0 reference=1". */
 void imgi_found(struct imgi_checker *checker, enum imgi_finding kind, const char *format, ...)
     IMG_PRINTF(3, 4);

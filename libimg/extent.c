@@ -87,7 +87,7 @@ static void describe(const struct imgi_layer_run *run, img_extent *extent)
         (found->kind == IMGI_ZERO && (found->flags & IMGI_EXTENT_RESERVED))) {
         extent->flags |= IMG_EXTENT_HOST;
         extent->host = found->host;
-        extent->file = found->io->name;
+        extent->file = imgi_io_below(found->io, &extent->host, &extent->length)->name;
     }
 }
 

@@ -1,7 +1,9 @@
 /*
  * The list of formats, as the public interface shows it. SPDX-License-Identifier: BSD-2-Clause
  */
-#include "internal.h"
+#include <string.h>
+
+#include "appliance/create.h"
 
 const char *img_format_name(size_t n)
 {
@@ -46,6 +48,8 @@ bool img_format_option(const char *format, size_t n, img_option_info *info)
 {
     const struct imgi_driver *driver = imgi_driver_find(format);
 
+    if (strcmp(format, "ova") == 0)
+        return nth_option(imgi_ova_options, n, info);
     return driver && nth_option(driver->create_options, n, info);
 }
 

@@ -76,6 +76,7 @@ struct imgi_open imgi_image_how(const img_image *image, const img_open_params *p
         .options = params ? params->options : NULL,
         .policy = &image->policy,
         .secrets = image->secrets,
+        .disk = params ? params->disk : NULL,
     };
 }
 
@@ -156,7 +157,7 @@ int imgi_image_open_io(img_image **out, struct imgi_io *io, const char *name,
         image_free(image);
         return IMG_E_NOMEM;
     }
-    rc = imgi_node_open(&image->top, files, &how, err);
+    rc = imgi_node_open_found(&image->top, files, &how, err);
     if (rc == 0)
         rc = imgi_chain_open(image->top, &how, err);
     return finish_open(image, rc, out);

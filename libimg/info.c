@@ -145,23 +145,41 @@ static int say_all(struct imgi_info *info, struct imgi_node *node, img_error *er
     return rc;
 }
 
-int img_info(img_image *image, char **json, img_error *err)
+int imgi_info_text(int (*say)(void *opaque, struct imgi_info *info, img_error *err), void *opaque,
+                   char **json, img_error *err)
 {
     struct imgi_info info = {.depth = 1};
-    struct imgi_node *node = image->top;
     int rc;
 
+    *json = NULL;
     info.stack[0] = json_object();
     if (!info.stack[0])
-        return imgi_fail_nomem(err, "the image's description");
-    pthread_mutex_lock(&node->lock);
-    rc = say_all(&info, node, err);
-    pthread_mutex_unlock(&node->lock);
-    *json = rc == 0 && !info.failed ? json_dumps(info.stack[0], JSON_INDENT(4)) : NULL;
+        return imgi_fail_nomem(err, "the description of an image");
+    rc = say(opaque, &info, err);
+    if (rc == 0 && !info.failed)
+        *json = json_dumps(info.stack[0], JSON_INDENT(4));
     if (rc == 0 && !*json)
-        rc = imgi_fail_nomem(err, "the image's description");
+        rc = imgi_fail_nomem(err, "the description of an image");
     json_decref(info.stack[0]);
+    return rc;
+}
+
+static int say_image(void *opaque, struct imgi_info *info, img_error *err)
+{
+    struct imgi_node *node = opaque;
+    int rc;
+
+    pthread_mutex_lock(&node->lock);
+    rc = say_all(info, node, err);
+    pthread_mutex_unlock(&node->lock);
+    return rc;
+}
+
+int img_info(img_image *image, char **json, img_error *err)
+{
+    int rc = imgi_info_text(say_image, image->top, json, err);
+
     if (rc < 0)
-        imgi_error_image(err, node->name);
+        imgi_error_image(err, image->top->name);
     return rc;
 }

@@ -74,6 +74,7 @@ struct imgi_open {
     struct imgi_cipher *cipher;      /* known already: shared with the node, but not its chain */
     bool named;  /* by an image, and not by the user: the policy says what kind of file it may be */
     bool insist; /* on IMG_OPEN_WRITE, whatever was typed of read-only and force-share; likewise */
+    const char *disk; /* of an appliance: by its number or id; NULL: its first */
 };
 
 /* What the policy wants of files that an image names: flags of enum imgi_io_flags. */
@@ -81,7 +82,10 @@ unsigned imgi_named_io_flags(const struct img_policy *policy);
 /* Open one image, without its chain. Takes files over, also when it fails. */
 int imgi_node_open(struct imgi_node **node, struct imgi_files *files, const struct imgi_open *how,
                    img_error *err);
-/* As imgi_node_open, on the file of that name. */
+/* As imgi_node_open, or the disk that how names of the appliance that the file is. */
+int imgi_node_open_found(struct imgi_node **node, struct imgi_files *files,
+                         const struct imgi_open *how, img_error *err);
+/* As imgi_node_open_found, on the file of that name. */
 int imgi_node_open_name(struct imgi_node **node, const char *name, const struct imgi_open *how,
                         img_error *err);
 /* The same for the name of an image that the user typed, which may mean a pipe (IMG_OPEN_PIPE). */
@@ -91,6 +95,17 @@ int imgi_node_open_typed(struct imgi_node **node, const char *name, const struct
 int imgi_driver_check_pipe(const struct imgi_driver *driver, img_error *err);
 /* Tell a driver that reads a pipe that guest bytes before offset were read. */
 int imgi_node_pass(struct imgi_node *node, uint64_t offset, img_error *err);
+/* appliance/open.c: a disk that lies in an appliance. */
+
+/* "ova" or "ovf". */
+bool imgi_is_appliance_format(const char *format);
+/* Whether a disk is to be looked for in the file: it was asked for, or the file looks like it. */
+int imgi_appliance_wanted(struct imgi_io *io, const struct imgi_open *how, bool *wanted,
+                          img_error *err);
+/* Open the disk that how names, in the one file in files, which it takes over. */
+int imgi_appliance_open_node(struct imgi_node **node, struct imgi_files *files,
+                             const struct imgi_open *how, img_error *err);
+
 /* Close a node and all below it. NULL is allowed. */
 void imgi_node_close(struct imgi_node *node);
 /* Called before each change: tells the driver of the first. */
@@ -285,5 +300,11 @@ int imgi_image_open_io(img_image **image, struct imgi_io *io, const char *name,
 int imgi_image_create_io(img_image **image, struct imgi_io *io, const char *name,
                          const char *format, uint64_t size, const img_options *options,
                          const img_open_params *params, img_error *err);
+
+/* ---------------------------------------------------------------------- info (info.c) */
+
+/* What say says, as JSON text. */
+int imgi_info_text(int (*say)(void *opaque, struct imgi_info *info, img_error *err), void *opaque,
+                   char **json, img_error *err);
 
 #endif

@@ -235,7 +235,8 @@ typedef struct img_open_params {
     const img_policy *policy;            /* NULL: the default */
     const img_secrets *secrets;          /* for every image of the chain; NULL: none. Not copied */
     const enum img_cache *backing_cache; /* of the images below; NULL: as cache. Copied */
-    void *reserved[2];                   /* NULL */
+    const char *disk;                    /* of an appliance: see below; NULL: its first */
+    void *reserved[1];                   /* NULL */
 } img_open_params;
 
 /*
@@ -260,6 +261,52 @@ typedef struct img_open_params {
  */
 IMG_API int img_open(img_image **image, const char *name, const img_open_params *params,
                      img_error *err);
+
+/*
+ * An appliance is a machine's disks with an OVF document about them: packed into one file (OVA), or
+ * the document with its files beside it. Opening either opens the disk that params->disk names, by
+ * its number in the document, from 1 on, or by its diskId; NULL: the first that has a file. A format
+ * of NULL, "ova" or "ovf" finds the format of the disk itself by probing; any other, together with
+ * `disk`, is that of the disk. Disks are opened for reading only, and nothing is unpacked. In a list
+ * of options the disk is "disk=N".
+ */
+
+/* The number of the next disk with a file behind this one in its appliance; 0: there is none. */
+IMG_API size_t img_appliance_next_disk(const img_image *image);
+
+enum img_manifest {
+    IMG_MANIFEST_NONE,    /* the image is of no appliance */
+    IMG_MANIFEST_MISSING, /* what is in the appliance cannot be verified */
+    IMG_MANIFEST_PRESENT  /* img_convert verifies the disk, img_check all files */
+};
+IMG_API enum img_manifest img_appliance_manifest(const img_image *image);
+
+/*
+ * What is in the appliance of that name, as JSON text: "members", "virtual-systems", "disks",
+ * "manifest". Free it with img_free. *json is NULL when the file is no appliance, or when params
+ * ask for a disk or another format.
+ */
+IMG_API int img_appliance_info(const char *name, const img_open_params *params, char **json,
+                               img_error *err);
+
+/*
+ * A new OVA, made of one or several disks, which are known by their number and sizes (bytes)
+ * beforehand. options: those that img_format_option lists for "ova", or NULL. params: cache and
+ * policy, or NULL. The file appears under its name when img_appliance_close succeeds.
+ */
+typedef struct img_appliance img_appliance;
+IMG_API int img_appliance_create(img_appliance **appliance, const char *name, const uint64_t *sizes,
+                                 size_t count, const img_options *options,
+                                 const img_open_params *params, img_error *err);
+/*
+ * The next disk, in the order of the sizes: an empty image to be filled, in ascending order as
+ * img_convert does it, and closed by the caller before the next one is asked for.
+ */
+IMG_API int img_appliance_disk(img_appliance *appliance, img_image **image, img_error *err);
+/* All disks are closed: complete the OVA and publish it. It is gone afterwards, also on failure. */
+IMG_API int img_appliance_close(img_appliance *appliance, img_error *err);
+/* The same without a result: nothing is left. Images of it are closed before. NULL is allowed. */
+IMG_API void img_appliance_abandon(img_appliance *appliance);
 
 /*
  * Make an image and open it for writing. Its files appear under their names
@@ -520,7 +567,8 @@ enum img_job_flags {
         1u << 6,              /* convert: leave out what the target's backing image holds */
     IMG_JOB_KEEP = 1u << 7,   /* commit: do not empty the image afterwards */
     IMG_JOB_UNSAFE = 1u << 8, /* rebase: change the name only, whatever the disk reads as then */
-    IMG_JOB_FORCE = 1u << 9   /* amend: also what may make the disk unreadable (its last key) */
+    IMG_JOB_FORCE = 1u << 9,  /* amend: also what may make the disk unreadable (its last key) */
+    IMG_JOB_NO_VERIFY = 1u << 10 /* convert, check: do not hold an appliance to its manifest */
 };
 
 /* With defaults: a thread a processor (16 at most), no flags, 4096 as sparse size. NULL: no memory.

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
+#include "appliance/appliance.h"
 
 /* How large a cluster any driver may have: packed clusters are held in memory whole, and so is what
  * is filled in around a write, unless that is a matter of grains. */
@@ -125,6 +125,21 @@ int imgi_node_open(struct imgi_node **out, struct imgi_files *files, const struc
     return 0;
 }
 
+int imgi_node_open_found(struct imgi_node **node, struct imgi_files *files,
+                         const struct imgi_open *how, img_error *err)
+{
+    bool wanted;
+    int rc = imgi_appliance_wanted(files->list[0].io, how, &wanted, err);
+
+    if (rc < 0) {
+        imgi_error_image(err, files->list[0].path);
+        imgi_files_free(files);
+        return rc;
+    }
+    return wanted ? imgi_appliance_open_node(node, files, how, err)
+                  : imgi_node_open(node, files, how, err);
+}
+
 int imgi_node_open_name(struct imgi_node **node, const char *name, const struct imgi_open *how,
                         img_error *err)
 {
@@ -148,7 +163,7 @@ int imgi_node_open_name(struct imgi_node **node, const char *name, const struct 
         imgi_files_free(files);
         return rc;
     }
-    return imgi_node_open(node, files, how, err);
+    return imgi_node_open_found(node, files, how, err);
 }
 
 int imgi_driver_check_pipe(const struct imgi_driver *driver, img_error *err)
@@ -225,6 +240,7 @@ void imgi_node_close(struct imgi_node *node)
         free(node->backing_name);
         free(node->backing_format);
         free(node->salvaged);
+        imgi_appliance_close(node->appliance);
         free(node);
         node = backing;
     }

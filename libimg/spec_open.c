@@ -23,6 +23,7 @@ struct tuning {
 struct layer {
     const char *driver; /* NULL: to be found by probing */
     const char *file_node, *backing_node;
+    const char *disk; /* of an appliance; NULL: not said */
     img_options *file, *backing, *format;
     struct tuning tuning;
 };
@@ -132,6 +133,8 @@ static int deal(struct layer *layer, const char *key, const char *value, img_err
         layer->file_node = value;
     else if (strcmp(key, "backing") == 0)
         layer->backing_node = value;
+    else if (strcmp(key, "disk") == 0)
+        layer->disk = value;
     else if (has_prefix(key, "file."))
         return add(&layer->file, key + strlen("file."), value, err);
     else if (has_prefix(key, "backing."))
@@ -180,7 +183,7 @@ static int layer_parse(struct layer *layer, const img_options *pairs, img_error 
     if (rc == 0 && layer->file_node)
         rc = imgi_fail(err, IMG_E_NOENT, "Cannot find device='%s' nor node-name='%s'",
                        layer->file_node, layer->file_node);
-    if (rc == 0 && driver && !imgi_driver_find(driver))
+    if (rc == 0 && driver && !imgi_driver_find(driver) && !imgi_is_appliance_format(driver))
         rc = imgi_fail(err, IMG_E_NOENT, "Unknown driver '%s'", driver);
     if (rc == 0 && !layer->file)
         rc = driver ? imgi_fail(err, IMG_E_INVAL, "A block device must be specified for \"file\"")
@@ -344,6 +347,7 @@ static int open_node(struct imgi_node **out, struct layer *layer, const struct i
         return rc;
     how->options = layer->format;
     how->format = layer->driver ? layer->driver : above->format;
+    how->disk = layer->disk ? layer->disk : above->disk;
     rc = imgi_node_open_typed(out, target.filename, how, err);
     if (rc < 0)
         return rc;
@@ -412,6 +416,7 @@ static int open_backing(struct imgi_node *node, const struct layer *layer,
     }
     below.flags &= ~(unsigned)(IMG_OPEN_WRITE | IMG_OPEN_CHECK | IMG_OPEN_PIPE);
     below.options = NULL;
+    below.disk = NULL;
     below.cache = how->backing_cache;
     below.format = node->backing_format; /* unless the user names another */
     rc = complete_backing(node, layer->backing, how, &pairs, err);

@@ -203,6 +203,11 @@ void imgi_io_pass(struct imgi_io *io, uint64_t offset)
         io->ops->pass(io, offset);
 }
 
+struct imgi_io *imgi_io_below(struct imgi_io *io, uint64_t *offset, uint64_t *length)
+{
+    return io->ops->below ? io->ops->below(io, offset, length) : io;
+}
+
 uint64_t imgi_io_usage(struct imgi_io *io)
 {
     return io->ops->usage ? io->ops->usage(io) : 0;

@@ -58,6 +58,7 @@ struct imgi_io_ops {
     int (*publish)(struct imgi_io *io, img_error *err);
     void (*pass)(struct imgi_io *io, uint64_t offset);
     int (*replace)(struct imgi_io *io, const void *bytes, size_t length, img_error *err);
+    struct imgi_io *(*below)(struct imgi_io *io, uint64_t *offset, uint64_t *length);
     uint64_t (*usage)(struct imgi_io *io);
     bool (*identity)(struct imgi_io *io, uint64_t id[2]);
     bool (*is_device)(struct imgi_io *io);
@@ -101,6 +102,33 @@ bool imgi_pipe_named(const char *name);
 int imgi_mem_new(struct imgi_io **io, img_error *err);
 /* Its bytes; valid until the next write or resize. */
 const uint8_t *imgi_mem_bytes(struct imgi_io *io, size_t *length);
+
+/* length bytes of io from offset on. */
+struct imgi_io_part {
+    struct imgi_io *io;
+    uint64_t offset, length;
+};
+/*
+ * The parts, one behind the other, as one file that is only read (joined.c). The ios stay the
+ * caller's, and open while this is. The parts lie inside of them.
+ */
+int imgi_joined_new(struct imgi_io **io, const char *name, const struct imgi_io_part *parts,
+                    size_t count, img_error *err);
+
+/* Who made a member, and hears of it. */
+struct imgi_member_watch {
+    /* Bytes are there; NULL: nobody asks. Called by the threads that write. */
+    void (*written)(void *opaque, uint64_t offset, uint64_t length);
+    void *opaque;
+    bool complete; /* it was published, and has that size */
+    uint64_t size;
+};
+/*
+ * An empty file whose first byte will be that one of base, and which ends where base does
+ * (member.c). base and watch are the caller's, and stay longer than it.
+ */
+int imgi_member_new(struct imgi_io **io, const char *name, struct imgi_io *base, uint64_t offset,
+                    struct imgi_member_watch *watch, img_error *err);
 
 /* A fault for imgi_fault_new: the nth call (0: the first; counted from when it is set) fails. */
 enum imgi_fault_kind {
@@ -184,6 +212,11 @@ int imgi_io_share(struct imgi_io *io, uint64_t offset, struct imgi_io *source,
 bool imgi_io_is_pipe(const struct imgi_io *io);
 /* Of a pipe that is read: bytes before offset will not be asked for again. Others do not care. */
 void imgi_io_pass(struct imgi_io *io, uint64_t offset);
+/*
+ * The file that really holds the byte at *offset, which becomes its place there; *length is cut to
+ * the bytes that follow it. io itself unless it is one of imgi_joined_new.
+ */
+struct imgi_io *imgi_io_below(struct imgi_io *io, uint64_t *offset, uint64_t *length);
 /* Bytes of disk that the file takes up. */
 uint64_t imgi_io_usage(struct imgi_io *io);
 /* Device and inode, to tell whether two names are one file; false where there is no such thing. */

@@ -8,6 +8,7 @@ libimgall_la_SOURCES += \
 	libimg/io/holder.c \
 	libimg/io/io.c \
 	libimg/io/io.h \
+	libimg/io/joined.c \
 	libimg/io/lock.c \
 	libimg/io/log.c \
 	libimg/io/mem.c \
@@ -15,6 +16,7 @@ libimgall_la_SOURCES += \
 	libimg/io/pipe.h \
 	libimg/io/pipe_sink.c \
 	libimg/io/pipe_source.c \
+	libimg/io/member.c \
 	libimg/io/sparse.c \
 	libimg/io/replace.c \
 	libimg/io/stage.c

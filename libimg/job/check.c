@@ -3,6 +3,7 @@
  */
 #include <stdio.h>
 
+#include "../appliance/appliance.h"
 #include "job.h"
 
 void imgi_found(struct imgi_checker *checker, enum imgi_finding kind, const char *format, ...)
@@ -21,6 +22,7 @@ void imgi_found(struct imgi_checker *checker, enum imgi_finding kind, const char
         checker->result->check_errors++;
         break;
     case IMGI_FINDING_REPAIRED:
+    case IMGI_FINDING_NOTE:
         break;
     }
     if (!checker->finding)
@@ -58,19 +60,23 @@ int img_check(img_job *given, img_image *image, img_finding_fn *finding, void *o
     struct imgi_checker checker = {.finding = finding, .opaque = opaque, .result = result};
     img_job *own;
     img_job *job = imgi_job_own(given, &own, err);
+    bool verify;
     int rc;
 
     if (!job)
         return IMG_E_NOMEM;
+    verify = node->appliance && !(job->flags & IMG_JOB_NO_VERIFY);
     *result = (img_check_result){0};
     checker.job = job;
     checker.repair = repair_mode(job);
     rc = imgi_job_begin(job, "check", node->size, err);
-    if (rc == 0 && !node->driver->check)
+    if (rc == 0 && verify)
+        rc = imgi_appliance_check(node->appliance, &checker, err);
+    if (rc == 0 && !node->driver->check && !verify)
         rc = imgi_fail(err, IMG_E_UNSUPPORTED, "This image format does not support checks");
     if (rc == 0 && checker.repair != IMGI_REPAIR_NONE && !node->writable)
         rc = imgi_fail(err, IMG_E_RDONLY, "a repair needs an image that is open for writing");
-    if (rc == 0) {
+    if (rc == 0 && node->driver->check) {
         pthread_mutex_lock(&node->lock);
         rc = node->driver->check(node, &checker, err);
         pthread_mutex_unlock(&node->lock);

@@ -12,6 +12,7 @@
  */
 #include <stdlib.h>
 
+#include "../appliance/appliance.h"
 #include "convert.h"
 #include "ring.h"
 
@@ -215,6 +216,50 @@ static int run(struct convert *convert, img_error *err)
     return rc;
 }
 
+/* A thread for each disk of an appliance among the sources. */
+static int verify_begin(const struct convert *convert, struct imgi_verifier **verifiers,
+                        img_error *err)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < convert->source_count; i++) {
+        const struct imgi_node *node = convert->sources[i]->top;
+
+        if (node->appliance && !(convert->job->flags & IMG_JOB_NO_VERIFY))
+            rc = imgi_verifier_begin(&verifiers[i], node->appliance, node->appliance_disk, err);
+    }
+    return rc;
+}
+
+/* Wait for them; with rc < 0 they need not go on. */
+static int verify_end(const struct convert *convert, struct imgi_verifier **verifiers, int rc,
+                      img_error *err)
+{
+    for (size_t i = 0; i < convert->source_count; i++) {
+        int verified = imgi_verifier_end(verifiers[i], rc < 0, err);
+
+        if (rc == 0)
+            rc = verified;
+    }
+    return rc;
+}
+
+/* The ring, with the sources held to their manifests meanwhile. */
+static int run_verified(struct convert *convert, img_error *err)
+{
+    struct imgi_verifier **verifiers = calloc(convert->source_count + 1, sizeof(*verifiers));
+    int rc;
+
+    if (!verifiers)
+        return imgi_fail_nomem(err, "a conversion");
+    rc = verify_begin(convert, verifiers, err);
+    if (rc == 0)
+        rc = run(convert, err);
+    rc = verify_end(convert, verifiers, rc, err);
+    free(verifiers);
+    return rc;
+}
+
 int img_convert(img_job *given, img_image *const *sources, size_t count, img_image *target,
                 img_error *err)
 {
@@ -233,7 +278,7 @@ int img_convert(img_job *given, img_image *const *sources, size_t count, img_ima
     if (rc == 0)
         rc = imgi_job_begin(convert.job, "convert", convert.total, err);
     if (rc == 0)
-        rc = run(&convert, err);
+        rc = run_verified(&convert, err);
     if (rc == 0)
         rc = imgi_convert_pass(&convert, convert.total, err);
     img_job_free(own);

@@ -12,5 +12,7 @@ libimgall_la_SOURCES += \
 	libimg/util/scramble.h \
 	libimg/util/utf16.c \
 	libimg/util/utf16.h \
+	libimg/util/text.c \
+	libimg/util/text.h \
 	libimg/util/xml.c \
 	libimg/util/xml.h
