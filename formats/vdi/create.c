@@ -10,13 +10,13 @@
 #define MAP_STEP 4096u
 
 const struct imgi_opt vdi_create_options[] = {
+    {"size", IMGI_OPT_SIZE, NULL, "Virtual disk size", false},
+    {"static", IMGI_OPT_BOOL, "off", "VDI static (pre-allocated) image", false},
     {"extent_size_hint", IMGI_OPT_SIZE, NULL, "Extent size hint for the image file, 0 to disable",
      true},
     {"nocow", IMGI_OPT_BOOL, NULL, "Turn off copy-on-write (valid only on btrfs)", true},
     {"preallocation", IMGI_OPT_STRING, NULL,
      "Preallocation mode (allowed values: off, falloc, full)", true},
-    {"size", IMGI_OPT_SIZE, NULL, "Virtual disk size", false},
-    {"static", IMGI_OPT_BOOL, "off", "VDI static (pre-allocated) image", false},
     {0},
 };
 

@@ -12,18 +12,18 @@
 #define CREATOR_VERSION 0x00050003u
 
 const struct imgi_opt vhd_create_options[] = {
-    {"extent_size_hint", IMGI_OPT_SIZE, NULL, "Extent size hint for the image file, 0 to disable",
-     true},
+    {"size", IMGI_OPT_SIZE, NULL, "Virtual disk size", false},
+    {"subformat", IMGI_OPT_STRING, NULL,
+     "Type of virtual hard disk format. Supported formats are {dynamic (default) | fixed} ", false},
     {"force_size", IMGI_OPT_BOOL, NULL,
      "Force disk size calculation to use the actual size specified, rather than using the nearest "
      "CHS-based calculation",
      false},
+    {"extent_size_hint", IMGI_OPT_SIZE, NULL, "Extent size hint for the image file, 0 to disable",
+     true},
     {"nocow", IMGI_OPT_BOOL, NULL, "Turn off copy-on-write (valid only on btrfs)", true},
     {"preallocation", IMGI_OPT_STRING, NULL,
      "Preallocation mode (allowed values: off, falloc, full)", true},
-    {"size", IMGI_OPT_SIZE, NULL, "Virtual disk size", false},
-    {"subformat", IMGI_OPT_STRING, NULL,
-     "Type of virtual hard disk format. Supported formats are {dynamic (default) | fixed} ", false},
     {0},
 };
 

@@ -43,9 +43,9 @@ uint64_t vhd_geometry(uint64_t sectors, struct vhd_footer *footer)
         footer->sectors = VHD_TRACK_MAX;
         return sectors;
     }
-    for (uint64_t total = IMGI_MAX(sectors, 1u);; total++) {
+    for (uint64_t total = sectors;; total++) {
         calculate(total, footer);
-        if (vhd_geometry_bytes(footer) >= sectors * VHD_SECTOR && footer->cylinders > 0)
+        if (vhd_geometry_bytes(footer) >= sectors * VHD_SECTOR)
             return vhd_geometry_bytes(footer) / VHD_SECTOR;
     }
 }

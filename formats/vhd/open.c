@@ -78,8 +78,9 @@ static int choose_size(struct imgi_node *node, img_error *err)
     bool exact = vhd_size_is_exact(footer);
 
     if (rule && strcmp(rule, "chs") != 0 && strcmp(rule, "current_size") != 0)
-        return imgi_fail(err, IMG_E_INVAL, "Invalid size calculation algorithm");
-    if (rule)
+        return imgi_fail(err, IMG_E_INVAL, "Invalid size calculation mode: '%s'", rule);
+    /* The largest geometry stands for all larger disks. */
+    if (rule && vhd_geometry_bytes(footer) != VHD_GEOMETRY_MAX * VHD_SECTOR)
         exact = strcmp(rule, "current_size") == 0;
     node->size =
         exact ? imgi_align_down(footer->current_size, VHD_SECTOR) : vhd_geometry_bytes(footer);

@@ -101,6 +101,27 @@ echo "the old file" >target
 expect_fail 1 "" "$IMG" convert -f vmdk -O raw f.vmdk target
 [ "$(cat target)" = "the old file" ] || fail "the old target is gone"
 
+for options in static=off static=on; do
+    note "VDI, $options"
+    "$QEMU_IMG" convert -f raw -O vdi -o $options disk.raw d.vdi
+    cut d.vdi
+    lost vdi d.vdi 2
+    salvaged vdi d.vdi
+done
+
+note "dynamic VHD"
+"$QEMU_IMG" convert -f raw -O vpc -o force_size=on disk.raw d.vhd
+cut d.vhd
+lost vpc d.vhd 2
+salvaged vpc d.vhd
+
+note "fixed VHD: its footer is lost with its second half"
+"$QEMU_IMG" convert -f raw -O vpc -o subformat=fixed,force_size=on disk.raw f.vhd
+cut f.vhd
+echo "the old file" >target
+expect_fail 1 "no VHD image" "$IMG" convert -f vpc -O raw f.vhd target
+[ "$(cat target)" = "the old file" ] || fail "the old target is gone"
+
 note "monolithicFlat"
 "$QEMU_IMG" convert -f raw -O vmdk -o subformat=monolithicFlat disk.raw m.vmdk
 cut m-flat.vmdk

@@ -41,6 +41,10 @@ step vmdk stream.vmdk -o subformat=streamOptimized
 step qcow2 zlib.qcow2 -c
 step qcow2 zstd.qcow2 -c -o compression_type=zstd,cluster_size=2M
 step vmdk flat.vmdk -o subformat=monolithicFlat
+step vdi dynamic.vdi
+step vdi static.vdi -o static=on
+step vpc dynamic.vhd -o force_size=on
+step vpc fixed.vhd -o subformat=fixed,force_size=on
 step vhdx dynamic.vhdx
 step vhdx fixed.vhdx -o subformat=fixed,block_size=1M
 step qcow2 old.qcow2 -o compat=0.10,cluster_size=4k

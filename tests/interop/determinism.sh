@@ -35,6 +35,10 @@ for source in disk.raw packed.qcow2; do
     same_bytes $source qcow2 -c
     same_bytes $source qcow2 -c -o cluster_size=4k
     same_bytes $source qcow2 -c -o compression_type=zstd
+    same_bytes $source vdi
+    same_bytes $source vdi -o static=on
+    same_bytes $source vpc
+    same_bytes $source vpc -o subformat=fixed
     same_bytes $source vhdx
     same_bytes $source vhdx -o subformat=fixed,block_size=1M
     same_bytes $source vmdk

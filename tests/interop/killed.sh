@@ -18,7 +18,7 @@ start() {
     kill -0 $pid || fail "the conversion ended by itself"
 }
 
-for format in raw qcow2 vhdx vmdk "vmdk -o subformat=streamOptimized" "vmdk -o subformat=monolithicFlat"; do
+for format in raw qcow2 vdi vpc vhdx vmdk "vmdk -o subformat=streamOptimized" "vmdk -o subformat=monolithicFlat"; do
     for signal in KILL TERM; do
         note "$format, SIG$signal"
         echo "the old file" >target

@@ -75,6 +75,7 @@ interop_tests += tests/interop/cmdline-look.sh
 interop_tests += tests/interop/cmdline-features.sh
 interop_tests += tests/interop/cmdline-names.sh
 interop_tests += tests/interop/cmdline-snapshot.sh
+interop_tests += tests/interop/cmdline-vdi-vhd.sh
 interop_tests += tests/interop/snapshots.sh
 interop_tests += tests/interop/sparsify.sh
 interop_tests += tests/interop/cmdline-layout.sh
