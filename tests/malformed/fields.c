@@ -22,6 +22,9 @@ static const struct subject subjects[] = {
     {"qcow2/zstd.qcow2", "qcow2", NULL, NULL},
     {"qcow2/snapshot.qcow2", "qcow2", NULL, NULL},
     {"qcow2/overlay.qcow2", "qcow2", NULL, NULL},
+    {"vdi/dynamic.vdi", "vdi", NULL, NULL},
+    {"vhd/dynamic.vhd", "vpc", NULL, NULL},
+    {"vhd/fixed.vhd", "vpc", NULL, NULL},
     {"vmdk/monolithicSparse.vmdk", "vmdk", NULL, NULL},
     {"vmdk/zeroed-grain.vmdk", "vmdk", NULL, NULL},
     {"vmdk/streamOptimized.vmdk", "vmdk", NULL, NULL},
@@ -52,9 +55,16 @@ static const struct {
     const char *format;
     void (*add)(struct changes *changes, const struct file *file);
 } formats[] = {
-    {"bochs", changes_bochs}, {"cloop", changes_cloop},         {"dmg", changes_dmg},
-    {"qcow", changes_qcow},   {"parallels", changes_parallels}, {"qcow2", changes_qcow2},
-    {"qed", changes_qed},     {"vmdk", changes_vmdk},
+    {"bochs", changes_bochs},
+    {"cloop", changes_cloop},
+    {"dmg", changes_dmg},
+    {"qcow", changes_qcow},
+    {"parallels", changes_parallels},
+    {"qcow2", changes_qcow2},
+    {"qed", changes_qed},
+    {"vdi", changes_vdi},
+    {"vmdk", changes_vmdk},
+    {"vpc", changes_vhd},
 };
 
 struct work {

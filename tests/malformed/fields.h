@@ -41,6 +41,8 @@ void changes_parallels(struct changes *changes, const struct file *file);
 void changes_bochs(struct changes *changes, const struct file *file);
 void changes_cloop(struct changes *changes, const struct file *file);
 void changes_dmg(struct changes *changes, const struct file *file);
+void changes_vdi(struct changes *changes, const struct file *file);
+void changes_vhd(struct changes *changes, const struct file *file);
 void changes_vmdk(struct changes *changes, const struct file *file);
 
 #endif

@@ -195,6 +195,7 @@ int main(void)
     failures = batch_run(&disguise);
     failures += run_table("hostile qcow2", hostile_qcow2, &total);
     failures += run_table("hostile images that are only read", hostile_read_only, &total);
+    failures += run_table("hostile VDI and VHD", hostile_vdi_vhd, &total);
     failures += run_table("hostile vmdk", hostile_vmdk, &total);
     failures += batch_run(&tail);
     workshop_leave();

@@ -28,6 +28,7 @@ struct hostile {
 /* The tables, ended by a case without name. */
 extern const struct hostile hostile_qcow2[];
 extern const struct hostile hostile_read_only[];
+extern const struct hostile hostile_vdi_vhd[];
 extern const struct hostile hostile_vmdk[];
 
 /* Used by all. */
