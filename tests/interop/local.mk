@@ -85,6 +85,7 @@ interop_tests += tests/interop/cmdline-make.sh
 interop_tests += tests/interop/cmdline-change.sh
 interop_tests += tests/interop/cmdline-bitmaps.sh
 interop_tests += tests/interop/vmdk-children.sh
+interop_tests += tests/interop/vmdk-descriptors.sh
 interop_tests += tests/interop/vmdk-devices.sh
 interop_tests += tests/interop/ova.sh
 interop_tests += tests/interop/vmdk-info.sh
