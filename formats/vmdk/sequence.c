@@ -5,6 +5,8 @@
  * is, and that one is not there, is known when the next one has come. Grains that have come are
  * remembered until whoever reads says that it is past them.
  *
+ * A stream in a file whose tables are lost is opened like this too, to be checked.
+ *
  * What the importer finds damaged, or out of order, is where reading ends. The end is read and
  * judged too: a stream that is cut has lost grains, and nothing in front says so.
  */

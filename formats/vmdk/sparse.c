@@ -129,6 +129,19 @@ static int open_damaged(struct imgi_node *node, struct vmdk_sparse *sparse, img_
     return vmdk_salvage_open(node, sparse, rc < 0 ? why.message : NULL, err);
 }
 
+/* A stream to be checked: what has no tables can still be walked from front to back. */
+static int open_checked(struct imgi_node *node, struct vmdk_sparse *sparse, img_error *err)
+{
+    img_error failure = {0};
+    int rc = open_tables(node, sparse, 1, &failure);
+
+    if (rc == IMG_E_CORRUPT)
+        return vmdk_sequence_begin(sparse, err);
+    if (rc < 0 && err)
+        *err = failure;
+    return rc;
+}
+
 int vmdk_sparse_open(struct imgi_node *node, struct imgi_io *io, enum vmdk_type type,
                      size_t extents, struct vmdk_sparse **out, img_error *err)
 {
@@ -161,8 +174,10 @@ int vmdk_sparse_open(struct imgi_node *node, struct imgi_io *io, enum vmdk_type 
         return rc;
     if (piped)
         return vmdk_sequence_begin(sparse, err);
-    if ((node->flags & IMG_OPEN_SALVAGE) && vmdk_is_stream(header) && !node->writable)
+    if (vmdk_is_stream(header) && !node->writable && (node->flags & IMG_OPEN_SALVAGE))
         return open_damaged(node, sparse, err);
+    if (vmdk_is_stream(header) && !node->writable && (node->flags & IMG_OPEN_CHECK))
+        return open_checked(node, sparse, err);
     return open_tables(node, sparse, extents, err);
 }
 

@@ -12,6 +12,9 @@
 #include "descriptor.h"
 #include "disk.h"
 
+/* More are not to be seen in VMware's own descriptors. */
+#define IMPORT_CYLINDERS_MAX 65535u
+
 void vmdk_text_add(struct vmdk_text *text, const char *format, ...)
 {
     va_list args;
@@ -49,12 +52,17 @@ uint64_t vmdk_scramble(uint64_t value)
     return value ^ (value >> 31);
 }
 
-/* As QEMU does it: as many cylinders as fit, with no limit, since nobody boots by them any more. */
+/*
+ * As QEMU does it: as many cylinders as fit, with no limit, since nobody boots by them any more.
+ * What is to be imported keeps to what importers reckon with.
+ */
 static void add_geometry(const struct vmdk_template *template, struct vmdk_text *text)
 {
     unsigned heads = strcmp(template->adapter, "ide") == 0 ? 16 : 255, sectors = 63;
     uint64_t cylinders = template->size / ((uint64_t)heads * sectors * VMDK_SECTOR);
 
+    if (strcmp(template->create_type, "streamOptimized") == 0)
+        cylinders = IMGI_MIN(IMGI_MAX(cylinders, 1), IMPORT_CYLINDERS_MAX);
     vmdk_text_add(text, "ddb.geometry.cylinders = \"%llu\"\n", (unsigned long long)cylinders);
     vmdk_text_add(text, "ddb.geometry.heads = \"%u\"\n", heads);
     vmdk_text_add(text, "ddb.geometry.sectors = \"%u\"\n", sectors);

@@ -100,6 +100,7 @@ cut f.vmdk
 echo "the old file" >target
 expect_fail 1 "" "$IMG" convert -f vmdk -O raw f.vmdk target
 [ "$(cat target)" = "the old file" ] || fail "the old target is gone"
+expect_fail 2 "no footer" "$IMG" check -f vmdk f.vmdk
 
 for options in static=off static=on; do
     note "VDI, $options"

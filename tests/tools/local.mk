@@ -4,3 +4,4 @@ EXTRA_DIST += tests/tools/demo
 EXTRA_DIST += tests/tools/fuzz
 EXTRA_DIST += tests/tools/install-packages
 EXTRA_DIST += tests/tools/make-guest
+EXTRA_DIST += tests/tools/read-stream.pl
