@@ -154,25 +154,17 @@ static int judge_shutdown(struct imgi_node *node, struct imgi_checker *checker, 
                           img_error *err)
 {
     const struct vmdk_state *state = vmdk_state(node);
-    const uint8_t closed[4] = {0};
-    int rc = 0;
 
-    for (size_t i = 0; rc == 0 && i < state->extent_count; i++) {
+    for (size_t i = 0; i < state->extent_count; i++) {
         struct vmdk_sparse *sparse = state->extents[i].sparse;
 
         if (!is_unclean(&state->extents[i]))
             continue;
         imgi_found(checker, IMGI_FINDING_REPAIRED, "%s %s: not closed properly (uncleanShutdown)",
                    clear ? "Repairing" : "Warning:", sparse->io->name);
-        if (!clear)
-            continue;
-        if (sparse->cowd)
-            rc = imgi_io_write(sparse->io, closed, 4, VMDK_COWD_OFF_UNCLEAN, err);
-        else
-            rc = imgi_io_write(sparse->io, closed, 1, VMDK_OFF_UNCLEAN, err);
-        sparse->header.unclean_shutdown = false;
+        sparse->marked = sparse->marked || clear;
     }
-    return rc;
+    return clear ? vmdk_mark_clean(state, err) : 0;
 }
 
 static uint64_t fixed(uint64_t found, uint64_t remaining)

@@ -6,8 +6,7 @@
  */
 #include <stdlib.h>
 
-#include "layout.h"
-#include "plan.h"
+#include "create.h"
 
 /* ------------------------------------------------------------------ descriptor */
 
@@ -103,19 +102,31 @@ static int write_part(const struct vmdk_plan *plan, struct imgi_io *io, uint64_t
     }
 }
 
-/* One file beside the main one, and its line. part: from 1, or 0 when there is only one. */
-static int create_part(const struct vmdk_plan *plan, unsigned part, uint64_t size,
-                       struct vmdk_text *lines, img_error *err)
+/* One file beside the main one. part: from 1, or 0 when there is only one. */
+static int create_part(const struct vmdk_plan *plan, unsigned part, uint64_t size, void *opaque,
+                       img_error *err)
 {
-    enum vmdk_type type = plan->subformat->type;
     struct vmdk_text file = {0};
     struct imgi_io *io = NULL;
     int rc = part_name(plan, part, &file, err);
 
+    (void)opaque;
     if (rc == 0)
         rc = imgi_create_file(plan->create, file.bytes, &io, err);
     if (rc == 0)
         rc = write_part(plan, io, size, err);
+    free(file.bytes);
+    return rc;
+}
+
+/* Its line, which becomes a part of the text. */
+static int describe_part(const struct vmdk_plan *plan, unsigned part, uint64_t size, void *lines,
+                         img_error *err)
+{
+    enum vmdk_type type = plan->subformat->type;
+    struct vmdk_text file = {0};
+    int rc = part_name(plan, part, &file, err);
+
     if (rc == 0)
         vmdk_text_add(lines, "RW %llu %s \"%s\"%s\n", (unsigned long long)(size / VMDK_SECTOR),
                       vmdk_type_name(type), file.bytes, type == VMDK_TYPE_FLAT ? " 0" : "");
@@ -123,17 +134,39 @@ static int create_part(const struct vmdk_plan *plan, unsigned part, uint64_t siz
     return rc;
 }
 
-static int create_parts(const struct vmdk_plan *plan, struct vmdk_text *lines, img_error *err)
+typedef int part_fn(const struct vmdk_plan *plan, unsigned part, uint64_t size, void *opaque,
+                    img_error *err);
+
+static int for_parts(const struct vmdk_plan *plan, part_fn *fn, void *opaque, img_error *err)
 {
     uint64_t count = imgi_div_up(plan->size, VMDK_PART_BYTES);
     int rc = 0;
 
     if (!plan->subformat->split)
-        return create_part(plan, 0, plan->size, lines, err);
+        return fn(plan, 0, plan->size, opaque, err);
     rc = imgi_policy_limit(plan->create->policy, IMG_LIMIT_EXTENTS, count, "extents", err);
     for (uint64_t i = 0; rc == 0 && i < count; i++)
-        rc = create_part(plan, (unsigned)i + 1,
-                         IMGI_MIN(plan->size - i * VMDK_PART_BYTES, VMDK_PART_BYTES), lines, err);
+        rc = fn(plan, (unsigned)i + 1,
+                IMGI_MIN(plan->size - i * VMDK_PART_BYTES, VMDK_PART_BYTES), opaque, err);
+    return rc;
+}
+
+int vmdk_create_describe(const struct vmdk_plan *plan, struct vmdk_text *descriptor,
+                         img_error *err)
+{
+    struct vmdk_text lines = {0};
+    int rc = 0;
+
+    if (vmdk_plan_is_embedded(plan))
+        vmdk_text_add(&lines, "RW %llu SPARSE \"%s\"\n",
+                      (unsigned long long)(plan->size / VMDK_SECTOR), plan->name);
+    else
+        rc = for_parts(plan, describe_part, &lines, err);
+    if (rc == 0 && !lines.failed)
+        write_template(plan, lines.bytes, descriptor);
+    if (rc == 0 && (lines.failed || descriptor->failed))
+        rc = imgi_fail_nomem(err, "a descriptor");
+    free(lines.bytes);
     return rc;
 }
 
@@ -158,25 +191,19 @@ static int create_embedded(const struct vmdk_plan *plan, const struct vmdk_text 
 
 int vmdk_create(struct imgi_create *create, img_error *err)
 {
-    struct vmdk_text lines = {0}, descriptor = {0};
+    struct vmdk_text descriptor = {0};
     struct vmdk_plan plan;
     int rc = vmdk_plan_make(create, &plan, err);
-    bool embedded = rc == 0 && plan.subformat->type == VMDK_TYPE_SPARSE && !plan.subformat->split;
 
-    if (rc == 0 && embedded)
-        vmdk_text_add(&lines, "RW %llu SPARSE \"%s\"\n",
-                      (unsigned long long)(plan.size / VMDK_SECTOR), plan.name);
-    else if (rc == 0)
-        rc = create_parts(&plan, &lines, err);
-    if (rc == 0 && !lines.failed)
-        write_template(&plan, lines.bytes, &descriptor);
-    if (rc == 0 && (lines.failed || descriptor.failed))
-        rc = imgi_fail_nomem(err, "a descriptor");
-    if (rc == 0 && embedded)
+    if (rc == 0)
+        rc = vmdk_create_describe(&plan, &descriptor, err);
+    if (rc == 0 && vmdk_plan_is_embedded(&plan)) {
         rc = create_embedded(&plan, &descriptor, err);
-    else if (rc == 0)
-        rc = create_separate(&plan, &descriptor, err);
-    free(lines.bytes);
+    } else if (rc == 0) {
+        rc = for_parts(&plan, create_part, NULL, err);
+        if (rc == 0)
+            rc = create_separate(&plan, &descriptor, err);
+    }
     free(descriptor.bytes);
     return rc;
 }

@@ -62,18 +62,26 @@ static int write_directory(struct imgi_io *io, const struct vmdk_header *header,
     return rc;
 }
 
-int vmdk_extent_write(struct imgi_io *io, const struct vmdk_shape *shape,
-                      const struct vmdk_text *descriptor, img_error *err)
+int vmdk_shape_header(const struct vmdk_shape *shape, struct vmdk_header *header, img_error *err)
 {
-    struct vmdk_header header = new_header(shape);
-    uint8_t bytes[VMDK_HEADER_BYTES];
-    int rc;
-
-    if (vmdk_gd_entries(&header) > VMDK_GD_ENTRIES_MAX || header.overhead > VMDK_SECTORS_MAX)
+    *header = new_header(shape);
+    if (vmdk_gd_entries(header) > VMDK_GD_ENTRIES_MAX || header->overhead > VMDK_SECTORS_MAX)
         return imgi_fail(err, IMG_E_INVAL,
                          "a sparse extent with grains of %llu bytes cannot have a size of %llu "
                          "bytes",
                          (unsigned long long)shape->grain, (unsigned long long)shape->size);
+    return 0;
+}
+
+int vmdk_extent_write(struct imgi_io *io, const struct vmdk_shape *shape,
+                      const struct vmdk_text *descriptor, img_error *err)
+{
+    struct vmdk_header header;
+    uint8_t bytes[VMDK_HEADER_BYTES];
+    int rc = vmdk_shape_header(shape, &header, err);
+
+    if (rc < 0)
+        return rc;
     rc = imgi_io_zero(io, 0, header.overhead * VMDK_SECTOR, true, err);
     if (rc == 0 && shape->stream)
         return vmdk_stream_start(io, &header, descriptor->bytes, descriptor->length, err);

@@ -19,6 +19,8 @@ struct vmdk_shape {
     bool zero_grains, stream;
 };
 
+/* Its header. IMG_E_INVAL when such an extent cannot be. */
+int vmdk_shape_header(const struct vmdk_shape *shape, struct vmdk_header *header, img_error *err);
 /* Write an empty one to an empty file, the header last. descriptor: to be embedded, or NULL. */
 int vmdk_extent_write(struct imgi_io *io, const struct vmdk_shape *shape,
                       const struct vmdk_text *descriptor, img_error *err);

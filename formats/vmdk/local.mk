@@ -21,6 +21,8 @@ libimgall_la_SOURCES += \
 	formats/vmdk/importer.c \
 	formats/vmdk/importer.h \
 	formats/vmdk/info.c \
+	formats/vmdk/measure.c \
+	formats/vmdk/create.h \
 	formats/vmdk/layout.c \
 	formats/vmdk/layout.h \
 	formats/vmdk/open.c \

@@ -160,4 +160,5 @@ const struct imgi_driver imgi_driver_vmdk = {
     .commit_end = vmdk_commit_end,
     .snapshot_advice = "VMDK snapshots are delta files: use create -b",
     .check = vmdk_check,
+    .measure = vmdk_measure,
 };

@@ -288,6 +288,7 @@ int vmdk_flush(struct imgi_node *node, img_error *err);
 
 extern const struct imgi_opt vmdk_create_options[], vmdk_open_options[];
 int vmdk_create(struct imgi_create *create, img_error *err);
+int vmdk_measure(const struct imgi_measure *measure, img_measure_result *result, img_error *err);
 int vmdk_check(struct imgi_node *node, struct imgi_checker *checker, img_error *err);
 int vmdk_info(struct imgi_node *node, struct imgi_info *info, img_error *err);
 

@@ -89,6 +89,7 @@ interop_tests += tests/interop/vmdk-descriptors.sh
 interop_tests += tests/interop/vmdk-devices.sh
 interop_tests += tests/interop/ova.sh
 interop_tests += tests/interop/vmdk-info.sh
+interop_tests += tests/interop/vmdk-measure.sh
 interop_tests += tests/interop/vmdk-readers.sh
 interop_tests += tests/interop/vmdk-repair.sh
 interop_tests += tests/interop/vmdk-stream.sh
