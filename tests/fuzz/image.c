@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -95,11 +96,22 @@ void fuzz_image(const char *format, const uint8_t *bytes, size_t length)
         read_some(image);
         img_close(image, NULL);
     }
-    params.flags = IMG_OPEN_CHECK;
+    /* Without what it stands on, which it may not reach. */
+    params.flags = IMG_OPEN_CHECK | IMG_OPEN_NO_BACKING;
     if (img_open(&image, name, &params, NULL) == 0) {
+        look(image);
+        read_some(image);
         img_check(NULL, image, ignore, NULL, &result, NULL);
         img_close(image, NULL);
     }
     img_policy_free(policy);
     close(fd);
+}
+
+void fuzz_seed(const char *format, const uint8_t *bytes, size_t length)
+{
+    if (strcmp(format, "vhdx") == 0)
+        fuzz_vhdx(bytes, length);
+    else
+        fuzz_image(format, bytes, length);
 }

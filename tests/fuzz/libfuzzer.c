@@ -23,6 +23,6 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {
-    fuzz_image(format, bytes, length);
+    fuzz_seed(format, bytes, length);
     return 0;
 }

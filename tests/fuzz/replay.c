@@ -67,11 +67,11 @@ static void replay(const char *format, const char *path, bool variants)
         exit(1);
     printf("-- %s %s\n", format, path);
     fflush(stdout);
-    fuzz_image(format, bytes, length);
+    fuzz_seed(format, bytes, length);
     for (unsigned i = 0; variants && length > 0 && i < CHANGED; i++) {
         memcpy(changed, bytes, length);
         change(changed, length, &seed);
-        fuzz_image(format, changed, length);
+        fuzz_seed(format, changed, length);
     }
     free(changed);
     free(bytes);
