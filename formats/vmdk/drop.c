@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: BSD-2-Clause
  *
  * Entries become absent first; when that is on disk the file may be cut behind the last thing that
- * is still referred to. Grains in front of that stay where they are, referred to by nothing.
+ * is still referred to, and holes be made in front of that.
  */
 #include <stdlib.h>
 
@@ -42,50 +42,107 @@ int vmdk_sparse_drop(struct vmdk_sparse *sparse, uint64_t first, img_error *err)
     return rc < 0 ? rc : imgi_io_flush(sparse->io, err);
 }
 
-static void reach(uint64_t *end, uint64_t sector, uint64_t sectors)
+/* Which pieces of a file something refers to, and where the last of it ends. */
+struct use {
+    struct imgi_seen *seen; /* in units of UNIT bytes */
+    uint64_t end;
+};
+
+#define UNIT 4096u
+
+static int use_sectors(struct use *use, uint64_t sector, uint64_t sectors, img_error *err)
 {
-    if (sector != 0)
-        *end = IMGI_MAX(*end, (sector + sectors) * VMDK_SECTOR);
+    uint64_t from = sector * VMDK_SECTOR, to = from + sectors * VMDK_SECTOR;
+    bool twice;
+
+    if (sector == 0)
+        return 0;
+    use->end = IMGI_MAX(use->end, to);
+    return imgi_seen_mark(use->seen, from / UNIT, imgi_div_up(to, UNIT) - from / UNIT, &twice, err);
 }
 
-/* Where the grains of one table end, and the table itself and its copy. */
-static int find_table_end(const struct vmdk_sparse *sparse, uint64_t index, uint64_t *end,
-                          img_error *err)
+/* The grains of one table, and the table itself and its copy. */
+static int use_table(const struct vmdk_sparse *sparse, uint64_t index, struct use *use,
+                     img_error *err)
 {
     const uint8_t *entries;
+    uint32_t sectors = vmdk_table_sectors(sparse);
     int rc = vmdk_table_get(sparse, index, &entries, err);
 
-    reach(end, imgi_get_le32(sparse->gd + 4 * index), vmdk_table_sectors(sparse));
-    if (sparse->rgd)
-        reach(end, imgi_get_le32(sparse->rgd + 4 * index), vmdk_table_sectors(sparse));
+    if (rc == 0)
+        rc = use_sectors(use, imgi_get_le32(sparse->gd + 4 * index), sectors, err);
+    if (rc == 0 && sparse->rgd)
+        rc = use_sectors(use, imgi_get_le32(sparse->rgd + 4 * index), sectors, err);
     for (uint32_t i = 0; rc == 0 && entries && i < sparse->header.num_gtes; i++)
-        reach(end, imgi_get_le32(entries + 4 * i), sparse->header.grain_size);
+        rc = use_sectors(use, imgi_get_le32(entries + 4 * i), sparse->header.grain_size, err);
     return rc;
 }
 
-int vmdk_sparse_trim(struct vmdk_sparse *sparse, img_error *err)
+static int find_use(const struct vmdk_sparse *sparse, struct use *use, img_error *err)
 {
     const struct vmdk_header *header = &sparse->header;
-    uint64_t gd_sectors = imgi_div_up(sparse->gd_entries * 4, VMDK_SECTOR), file_size;
-    uint64_t end = header->overhead * VMDK_SECTOR;
-    int rc = 0;
+    uint64_t gd_sectors = imgi_div_up(sparse->gd_entries * 4, VMDK_SECTOR);
+    bool twice;
+    int rc = imgi_seen_mark(use->seen, 0, imgi_div_up(header->overhead * VMDK_SECTOR, UNIT), &twice,
+                            err);
 
-    reach(&end, header->descriptor_offset, header->descriptor_size);
-    reach(&end, header->gd_offset, gd_sectors);
-    if (sparse->rgd)
-        reach(&end, header->rgd_offset, gd_sectors);
+    use->end = header->overhead * VMDK_SECTOR;
+    if (rc == 0)
+        rc = use_sectors(use, header->descriptor_offset, header->descriptor_size, err);
+    if (rc == 0)
+        rc = use_sectors(use, header->gd_offset, gd_sectors, err);
+    if (rc == 0 && sparse->rgd)
+        rc = use_sectors(use, header->rgd_offset, gd_sectors, err);
     for (uint64_t i = 0; rc == 0 && i < sparse->gd_entries; i++)
-        rc = find_table_end(sparse, i, &end, err);
-    if (rc == 0)
-        rc = imgi_io_size(sparse->io, &file_size, err);
-    end = imgi_align_up(end, sparse->grain);
-    if (rc < 0 || end >= file_size)
+        rc = use_table(sparse, i, use, err);
+    return rc;
+}
+
+/* Give the filesystem what lies between things that are referred to, if it takes it. */
+static void punch(const struct vmdk_sparse *sparse, const struct use *use)
+{
+    uint64_t count = use->end / UNIT, length;
+
+    for (uint64_t at = 0; at < count; at += length) {
+        for (length = 0; at + length < count && !imgi_seen_test(use->seen, at + length, 1);)
+            length++;
+        if (length > 0)
+            imgi_io_discard(sparse->io, at * UNIT, length * UNIT, NULL);
+        else
+            length = 1;
+    }
+}
+
+/* Let the file end there, and freeSector with it. */
+static int cut(struct vmdk_sparse *sparse, uint64_t end, img_error *err)
+{
+    int rc = imgi_io_resize(sparse->io, end, IMGI_PREALLOC_OFF, err);
+
+    if (rc < 0)
         return rc;
-    rc = imgi_io_resize(sparse->io, end, IMGI_PREALLOC_OFF, err);
+    sparse->next = end;
+    return sparse->cowd ? vmdk_cowd_settle(sparse, err) : 0;
+}
+
+int vmdk_sparse_trim(const struct imgi_node *node, struct vmdk_sparse *sparse, img_error *err)
+{
+    struct use use = {0};
+    uint64_t file_size, end;
+    int rc = imgi_io_size(sparse->io, &file_size, err);
+
+    if (rc < 0)
+        return rc;
+    /* Of a file that is too large to keep book of, the space stays. */
+    use.seen = imgi_seen_new(imgi_div_up(file_size, UNIT), node->policy, NULL);
+    if (!use.seen)
+        return 0;
+    rc = find_use(sparse, &use, err);
+    end = imgi_align_up(use.end, sparse->grain);
+    if (rc == 0 && end < file_size)
+        rc = cut(sparse, end, err);
     if (rc == 0)
-        sparse->next = end;
-    if (rc == 0 && sparse->cowd)
-        rc = vmdk_cowd_settle(sparse, err);
+        punch(sparse, &use);
+    imgi_seen_free(use.seen);
     return rc;
 }
 
@@ -101,7 +158,7 @@ int vmdk_make_empty(struct imgi_node *node, img_error *err)
             continue;
         rc = vmdk_sparse_drop(sparse, 0, err);
         if (rc == 0)
-            rc = vmdk_sparse_trim(sparse, err);
+            rc = vmdk_sparse_trim(node, sparse, err);
     }
     return rc;
 }

@@ -370,7 +370,7 @@ static int cut(const struct imgi_node *node, struct vmdk_extent *extent, uint64_
         if (rc < 0)
             return rc;
         vmdk_sparse_shrunk(extent->sparse, length);
-        return vmdk_sparse_trim(extent->sparse, err);
+        return vmdk_sparse_trim(node, extent->sparse, err);
     }
     rc = imgi_io_size(extent->io, &size, err);
     /* What is behind an extent's end is not the image's. */

@@ -240,8 +240,8 @@ int vmdk_descriptor_overwrite(struct imgi_node *node, struct vmdk_descriptor *te
 
 /* Give up all grains of the extent from `first` on. On disk when it returns. */
 int vmdk_sparse_drop(struct vmdk_sparse *sparse, uint64_t first, img_error *err);
-/* Cut the file behind the last thing in it that something refers to. */
-int vmdk_sparse_trim(struct vmdk_sparse *sparse, img_error *err);
+/* Give back the space of everything in the file that nothing refers to any more. */
+int vmdk_sparse_trim(const struct imgi_node *node, struct vmdk_sparse *sparse, img_error *err);
 int vmdk_make_empty(struct imgi_node *node, img_error *err);
 /*
  * See to it that an extent with `old` bytes of disk can hold `size`. Its capacity on disk stays.
