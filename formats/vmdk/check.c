@@ -205,7 +205,7 @@ int vmdk_check(struct imgi_node *node, struct imgi_checker *checker, img_error *
     *checker->result = first.result;
     if (repair)
         rc = finish_repair(node, checker, &first.result, err);
-    sound = !checker->result->corruptions && !checker->result->leaks &&
-            !checker->result->check_errors;
+    sound =
+        !checker->result->corruptions && !checker->result->leaks && !checker->result->check_errors;
     return rc < 0 ? rc : judge_shutdown(node, checker, repair && sound, err);
 }

@@ -45,19 +45,12 @@ static int check_cid(struct imgi_node *node, struct imgi_checker *checker, img_e
 }
 
 /* The parent has been changed, or is another one. Nobody but the user knows which. */
-static void check_parent(const struct imgi_node *node, struct imgi_checker *checker)
+static void check_parent(struct imgi_node *node, struct imgi_checker *checker)
 {
-    const struct vmdk_state *state = vmdk_state(node);
-    const struct imgi_node *parent = node->backing;
+    img_error why;
 
-    if (!parent || parent->driver != node->driver ||
-        vmdk_state(parent)->cid == state->parent_cid)
-        return;
-    imgi_found(checker, IMGI_FINDING_CORRUPTION,
-               "ERROR %s: the parent %s has the CID %08x, parentCID is %08x: it was changed after "
-               "this image was made. If its content is known to be as it was, 'img rebase -u -F "
-               "vmdk -b' with its name makes it the parent again",
-               node->name, parent->name, vmdk_state(parent)->cid, state->parent_cid);
+    if (vmdk_judge_parent(node, &why) < 0)
+        imgi_found(checker, IMGI_FINDING_CORRUPTION, "ERROR %s: %s", node->name, why.message);
 }
 
 /* It ends with the CID, where programs keep it at all. */

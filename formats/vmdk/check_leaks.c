@@ -52,7 +52,8 @@ static int look_at(struct leaks *leaks, struct gap data, img_error *err)
         if (unit < end && !is_used(check, unit))
             continue;
         if (unit > start) {
-            struct gap gap = {check->first + start * check->unit, check->first + unit * check->unit};
+            struct gap gap = {check->first + start * check->unit,
+                              check->first + unit * check->unit};
 
             gap.to = IMGI_MIN(gap.to, check->file_size);
             rc = leak(leaks, gap, err);

@@ -146,13 +146,12 @@ static int for_parts(const struct vmdk_plan *plan, part_fn *fn, void *opaque, im
         return fn(plan, 0, plan->size, opaque, err);
     rc = imgi_policy_limit(plan->create->policy, IMG_LIMIT_EXTENTS, count, "extents", err);
     for (uint64_t i = 0; rc == 0 && i < count; i++)
-        rc = fn(plan, (unsigned)i + 1,
-                IMGI_MIN(plan->size - i * VMDK_PART_BYTES, VMDK_PART_BYTES), opaque, err);
+        rc = fn(plan, (unsigned)i + 1, IMGI_MIN(plan->size - i * VMDK_PART_BYTES, VMDK_PART_BYTES),
+                opaque, err);
     return rc;
 }
 
-int vmdk_create_describe(const struct vmdk_plan *plan, struct vmdk_text *descriptor,
-                         img_error *err)
+int vmdk_create_describe(const struct vmdk_plan *plan, struct vmdk_text *descriptor, img_error *err)
 {
     struct vmdk_text lines = {0};
     int rc = 0;

@@ -1,5 +1,6 @@
 /*
- * sparsify: give up the space of what is stored and need not be. SPDX-License-Identifier: BSD-2-Clause
+ * sparsify: give up the space of what is stored and need not be. SPDX-License-Identifier:
+ * BSD-2-Clause
  *
  * The disk holds the same before, meanwhile and afterwards, so it can be stopped anywhere, and what
  * stands on the image does not notice. Only what the image itself stores is looked at, in units
@@ -117,9 +118,8 @@ static int act(void *context, struct imgi_walk_thread *thread, uint64_t offset, 
 static int run(img_image *image, img_job *job, img_sparsify_result *result, img_error *err)
 {
     struct imgi_node *top = image->top;
-    struct sparsify sparsify = {.top = top,
-                                .unit = imgi_node_is_identity(top) ? SPARSE_UNIT
-                                                                   : top->cluster_size};
+    struct sparsify sparsify = {
+        .top = top, .unit = imgi_node_is_identity(top) ? SPARSE_UNIT : top->cluster_size};
     struct imgi_walk walk = {
         .job = job,
         .phase = "sparsify",

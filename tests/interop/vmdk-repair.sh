@@ -201,7 +201,7 @@ note "a parent that was changed"
 "$IMG" create -q -f vmdk -b base.vmdk -F vmdk child.vmdk
 "$IMG" check -q child.vmdk || fail "status $?"
 "$IMG" io -c 'write -P 1 0 64k' base.vmdk >/dev/null
-expect_fail 2 "rebase -u" "$IMG" check child.vmdk
+expect_fail 2 "img rebase -u" "$IMG" check child.vmdk
 
 note "qemu-img's streams have two copies of their tables"
 yes 'compress me' | head -c 5M >stream.raw
