@@ -104,6 +104,11 @@ void fuzz_image(const char *format, const uint8_t *bytes, size_t length)
         img_check(NULL, image, ignore, NULL, &result, NULL);
         img_close(image, NULL);
     }
+    params.flags = IMG_OPEN_SALVAGE;
+    if (img_open(&image, name, &params, NULL) == 0) {
+        read_some(image);
+        img_close(image, NULL);
+    }
     img_policy_free(policy);
     close(fd);
 }
