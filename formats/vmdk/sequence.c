@@ -149,7 +149,9 @@ int vmdk_sequence_pass(const struct vmdk_sparse *sparse, uint64_t at, img_error 
 
     sequence->passed = IMGI_MAX(sequence->passed, at / sparse->grain);
     sequence->count -= gone;
-    memmove(sequence->known, sequence->known + gone, sequence->count * sizeof(*sequence->known));
+    if (gone > 0)
+        memmove(sequence->known, sequence->known + gone,
+                sequence->count * sizeof(*sequence->known));
     imgi_io_pass(sparse->io, sequence->count > 0 ? sequence->known[0].host : sequence->importer.at);
     if (at < sparse->size)
         return 0;
