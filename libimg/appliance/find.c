@@ -36,8 +36,12 @@ static char *decode(const char *href)
     for (const char *at = href; name && *at;) {
         int high = *at == '%' ? hex(at[1]) : -1, low = high >= 0 ? hex(at[2]) : -1;
 
-        *out++ = low > 0 || (low == 0 && high > 0) ? (char)(high << 4 | low) : *at;
-        at += low > 0 || (low == 0 && high > 0) ? 3 : 1;
+        if (low >= 0 && (high | low) != 0) {
+            *out++ = (char)(high << 4 | low);
+            at += 3;
+        } else {
+            *out++ = *at++;
+        }
     }
     if (name)
         *out = '\0';
