@@ -327,11 +327,48 @@ static void the_template_is_what_readers_expect(void **state)
     free(text.bytes);
 }
 
+#define EDITED "# Disk DescriptorFile\r\nCID=12\nparentCID = ffffffff\ncreateType=\"custom\"\n"
+
+/* Each change leaves everything else as it was written. */
+static void edits_keep_the_rest(void **state)
+{
+    static const char text[] =
+        EDITED "RW 1 ZERO\n  RW  2\tFLAT \"a\"  7\n# c\nRW 3 ZERO\n# a comment\nddb.x = \"y\"";
+    static const char wanted[] =
+        EDITED "parentFileNameHint=\"p\"\nRW 1 ZERO\n  RW  900\tFLAT \"a\"  7\nRW 5 ZERO\n"
+               "# a comment\nddb.x = \"z\"\nddb.new = \"1\"\n";
+    const struct img_policy *policy = imgi_policy_default();
+    struct vmdk_descriptor descriptor, copy;
+    bool found;
+
+    (void)state;
+    assert_int_equal(parse(&descriptor, text, NULL), 0);
+    assert_int_equal(vmdk_descriptor_copy(&copy, &descriptor, policy, NULL), 0);
+    assert_string_equal(copy.text, descriptor.text);
+    assert_int_equal(vmdk_descriptor_extents(&copy, 1, 900, "RW 5 ZERO\n", policy, NULL), 0);
+    assert_int_equal(vmdk_descriptor_set(&copy, "DDB.X", "z", policy, &found, NULL), 0);
+    assert_true(found);
+    assert_int_equal(vmdk_descriptor_put(&copy, "ddb.new", "1", NULL, policy, NULL), 0);
+    assert_int_equal(
+        vmdk_descriptor_put(&copy, "parentFileNameHint", "p", "createType", policy, NULL), 0);
+    assert_string_equal(copy.text, wanted);
+    assert_int_equal(copy.extent_count, 3);
+    assert_int_equal(vmdk_descriptor_remove(&copy, "parentFileNameHint", policy, NULL), 0);
+    assert_int_equal(vmdk_descriptor_remove(&copy, "parentFileNameHint", policy, NULL), 0);
+    assert_null(strstr(copy.text, "parentFileNameHint"));
+    /* What would be no descriptor is refused, and changes nothing. */
+    assert_int_not_equal(vmdk_descriptor_set(&copy, "createType", "a\nb", policy, &found, NULL), 0);
+    assert_non_null(strstr(copy.text, "createType=\"custom\"\n"));
+    vmdk_descriptor_free(&copy);
+    vmdk_descriptor_free(&descriptor);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keys_and_extents_are_found),
         cmocka_unit_test(a_change_loses_nothing),
+        cmocka_unit_test(edits_keep_the_rest),
         cmocka_unit_test(padding_is_no_text),
         cmocka_unit_test(what_makes_no_sense_is_refused),
         cmocka_unit_test(cids_are_hexadecimal),
