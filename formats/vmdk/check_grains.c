@@ -12,6 +12,9 @@
 
 #include "check.h"
 
+/* So many wrong entries are no single accidents: the whole table is another's, or noise. */
+#define WRONG_TABLE 8u
+
 /* What an entry is: empty, or how good its place is. */
 enum verdict {
     VERDICT_GOOD,
@@ -321,7 +324,7 @@ static void weigh(struct look *look)
         primary += is_wrong(check, number, first);
         redundant += is_wrong(check, number, second);
     }
-    look->lost = redundant == 0 && (primary > 0 || look->lost);
+    look->lost = redundant == 0 && (primary >= WRONG_TABLE || look->lost);
 }
 
 /* Look at the entries on which both copies agree, or else at the others. */

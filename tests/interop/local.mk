@@ -43,6 +43,7 @@ interop_tests += tests/interop/random-vdi.sh
 interop_tests += tests/interop/random-vhd.sh
 interop_tests += tests/interop/random-vhdx.sh
 interop_tests += tests/interop/random-vmdk.sh
+interop_tests += tests/interop/random-vmdk-repair.sh
 interop_tests += tests/interop/random-read-only.sh
 interop_tests += tests/interop/random-snapshots.sh
 interop_tests += tests/interop/bitmaps.sh
