@@ -39,6 +39,7 @@ static const struct subject subjects[] = {
     {"vpc", "force_size=on,subformat=fixed", false, false},
     {"vhdx", "block_size=1M", false, false},
     {"vmdk", "subformat=monolithicSparse", false, false},
+    {"vmdk", "grain_size=4k,zeroed_grain=on", false, false},
     {"vmdk", "subformat=streamOptimized", true, false},
 };
 
