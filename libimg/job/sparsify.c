@@ -1,6 +1,6 @@
 /*
- * sparsify: give up the space of what is stored and need not be. SPDX-License-Identifier:
- * BSD-2-Clause
+ * sparsify: give up the space of what is stored and need not be.
+ * SPDX-License-Identifier: BSD-2-Clause
  *
  * The disk holds the same before, meanwhile and afterwards, so it can be stopped anywhere, and what
  * stands on the image does not notice. Only what the image itself stores is looked at, in units
