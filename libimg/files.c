@@ -52,15 +52,25 @@ struct imgi_io *imgi_files_find(const struct imgi_files *files, const char *path
     return NULL;
 }
 
+/*
+ * All content is on disk before the first file gets its name, and the main file, which makes the
+ * others an image, gets its name last. When a name cannot be given the ones given before are taken
+ * back, so that an old image of the same names is what it was, with all its files; but on a file
+ * system that cannot exchange names, what has been replaced by then is gone. A machine that stops
+ * between two names leaves new extents beside the old main file or none: an old image of several
+ * files is not replaced in one step.
+ */
 int imgi_files_publish(struct imgi_files *files, img_error *err)
 {
-    for (size_t i = files->count; i-- > 0;) {
-        int rc = imgi_io_publish(files->list[i].io, err);
+    int rc = 0;
 
-        if (rc < 0)
-            return rc;
-    }
-    return 0;
+    for (size_t i = 0; rc == 0 && files->count > 1 && i < files->count; i++)
+        rc = imgi_io_prepare(files->list[i].io, err);
+    for (size_t i = files->count; rc == 0 && i-- > 0;)
+        rc = imgi_io_publish(files->list[i].io, err);
+    for (size_t i = 0; rc < 0 && i < files->count; i++)
+        imgi_io_retract(files->list[i].io);
+    return rc;
 }
 
 uint64_t imgi_files_usage(const struct imgi_files *files)

@@ -29,7 +29,7 @@ struct imgi_files *imgi_files_new(unsigned io_flags, img_error *err);
 int imgi_files_add(struct imgi_files *files, struct imgi_io *io, const char *path, img_error *err);
 /* The file of that path, or NULL. */
 struct imgi_io *imgi_files_find(const struct imgi_files *files, const char *path);
-/* Give every made file its name, the main one last: it is what makes the others an image. */
+/* Give every made file its name, the main one last, or none (files.c says what that promises). */
 int imgi_files_publish(struct imgi_files *files, img_error *err);
 /* Bytes of disk under all of them. */
 uint64_t imgi_files_usage(const struct imgi_files *files);

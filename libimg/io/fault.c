@@ -135,6 +135,19 @@ static int fault_publish(struct imgi_io *io, img_error *err)
     return imgi_io_publish(((struct fault *)io)->base, err);
 }
 
+static int fault_prepare(struct imgi_io *io, img_error *err)
+{
+    struct fault *fault = (struct fault *)io;
+    int result = pass(fault, IMGI_FAULT_FLUSH, "flush", 0, err);
+
+    return result < 0 ? result : imgi_io_prepare(fault->base, err);
+}
+
+static void fault_retract(struct imgi_io *io)
+{
+    imgi_io_retract(((struct fault *)io)->base);
+}
+
 static uint64_t fault_usage(struct imgi_io *io)
 {
     return imgi_io_usage(((struct fault *)io)->base);
@@ -171,7 +184,9 @@ static const struct imgi_io_ops fault_ops = {
     .extent = fault_extent,
     .share = fault_share,
     .lock = fault_lock,
+    .prepare = fault_prepare,
     .publish = fault_publish,
+    .retract = fault_retract,
     .replace = fault_replace,
     .usage = fault_usage,
     .identity = fault_identity,

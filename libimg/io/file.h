@@ -123,7 +123,9 @@ pid_t imgi_lock_holder(int fd, uint64_t byte);
 int imgi_file_replace(struct imgi_io *io, const void *bytes, size_t length, img_error *err);
 
 /* stage.c */
+int imgi_stage_prepare(struct imgi_io *io, img_error *err);
 int imgi_stage_publish(struct imgi_io *io, img_error *err);
+void imgi_stage_retract(struct imgi_io *io);
 /* Remove what was not published. */
 void imgi_stage_free(struct imgi_stage *stage);
 

@@ -240,6 +240,17 @@ int imgi_io_publish(struct imgi_io *io, img_error *err)
     return io->ops->publish ? done(io, io->ops->publish(io, err), err) : 0;
 }
 
+int imgi_io_prepare(struct imgi_io *io, img_error *err)
+{
+    return io->ops->prepare ? done(io, io->ops->prepare(io, err), err) : 0;
+}
+
+void imgi_io_retract(struct imgi_io *io)
+{
+    if (io->ops->retract)
+        io->ops->retract(io);
+}
+
 int imgi_io_replace(struct imgi_io *io, const void *bytes, size_t length, img_error *err)
 {
     int result = check_change(io, "replacement", 0, length, err);

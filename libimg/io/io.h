@@ -3,7 +3,7 @@
  *
  * An imgi_io is one file, block device or piece of memory. Calls are all or
  * nothing: short transfers and EINTR are dealt with inside. Every call may be
- * made from many threads at once, except close, publish and abandon.
+ * made from many threads at once, except close, prepare, publish and retract.
  *
  * Errors name the cause ("read of 512 bytes at 0x1000: Input/output error"), and err->image is set
  * to the file's name.
@@ -55,7 +55,9 @@ struct imgi_io_ops {
     int (*share)(struct imgi_io *io, uint64_t offset, struct imgi_io *source,
                  uint64_t source_offset, uint64_t length, img_error *err);
     int (*lock)(struct imgi_io *io, unsigned use, unsigned deny, img_error *err);
+    int (*prepare)(struct imgi_io *io, img_error *err);
     int (*publish)(struct imgi_io *io, img_error *err);
+    void (*retract)(struct imgi_io *io);
     void (*pass)(struct imgi_io *io, uint64_t offset);
     int (*replace)(struct imgi_io *io, const void *bytes, size_t length, img_error *err);
     struct imgi_io *(*below)(struct imgi_io *io, uint64_t *offset, uint64_t *length);
@@ -234,6 +236,13 @@ void imgi_io_evict(struct imgi_io *io, uint64_t offset, uint64_t length);
  * before that is free: a file without a name is lost in a power cut anyway.
  */
 int imgi_io_publish(struct imgi_io *io, img_error *err);
+/*
+ * For files that are published together. Prepare: flush it, and let what its name takes the place
+ * of be kept until the file is closed. Retract: what was prepared and published loses its name
+ * again, and what had it before gets it back, where the file system can exchange names.
+ */
+int imgi_io_prepare(struct imgi_io *io, img_error *err);
+void imgi_io_retract(struct imgi_io *io);
 /*
  * Give the file those bytes and no others: a machine that stops leaves the old content or the new.
  * On disk when it returns. Where the file cannot be replaced (a device) it is written over.

@@ -8,7 +8,9 @@
  * locked as a writer of it would, so that no running QEMU loses its image, until the new file is
  * closed.
  *
- * Order on publishing: the caller has flushed the content; link or rename; flush the directory.
+ * Order on publishing: flush the content; link or rename; flush the directory. A file that is one
+ * of several (imgi_io_prepare) changes names with the old one, which so stays until the new file is
+ * closed and can have its name back. Where the file system cannot do that the old one is replaced.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -36,7 +38,9 @@ struct imgi_stage {
     struct imgi_held held; /* its locks */
     char *path;            /* the final name, links followed */
     const char *final;     /* its last component, within path */
-    char temporary[32];    /* the name in directory until publishing; "": none */
+    char temporary[32];    /* a name in directory that goes on closing; "": none */
+    bool revocable;        /* the old file is kept when this one gets its name */
+    bool replaced;         /* it was not, and is gone */
 };
 
 /* ------------------------------------------------------------------ the final name */
@@ -333,9 +337,18 @@ static int link_temporary(struct imgi_stage *stage, int fd)
     return error;
 }
 
+/* What has the temporary name and what has the final one change places. */
+static bool exchange(const struct imgi_stage *stage)
+{
+    return renameat2(stage->directory, stage->temporary, stage->directory, stage->final,
+                     RENAME_EXCHANGE) == 0;
+}
+
 static int give_name(struct imgi_stage *stage, int fd)
 {
+    struct stat there;
     int error = EEXIST;
+    bool taken;
 
     if (!stage->temporary[0] && stage->old < 0)
         error = link_as(stage, fd, stage->final);
@@ -345,9 +358,13 @@ static int give_name(struct imgi_stage *stage, int fd)
     error = stage->temporary[0] ? 0 : link_temporary(stage, fd);
     if (error)
         return error;
+    taken = fstatat(stage->directory, stage->final, &there, AT_SYMLINK_NOFOLLOW) == 0;
+    if (stage->revocable && taken && S_ISREG(there.st_mode) && exchange(stage))
+        return 0;
     if (renameat(stage->directory, stage->temporary, stage->directory, stage->final) < 0)
         return errno;
     stage->temporary[0] = '\0';
+    stage->replaced = taken;
     return 0;
 }
 
@@ -365,6 +382,24 @@ static int flush_directory(const struct imgi_stage *stage)
     return error;
 }
 
+/* The content is on disk, if that is asked for. */
+static int flush_content(const struct imgi_file *file, img_error *err)
+{
+    if (!(file->io.flags & IMGI_IO_NO_FLUSH) && fdatasync(file->fd) < 0)
+        return imgi_fail_errno(err, errno, "flush to the disk");
+    return 0;
+}
+
+int imgi_stage_prepare(struct imgi_io *io, img_error *err)
+{
+    struct imgi_file *file = (struct imgi_file *)io;
+
+    if (!file->stage)
+        return 0;
+    file->stage->revocable = true;
+    return flush_content(file, err);
+}
+
 int imgi_stage_publish(struct imgi_io *io, img_error *err)
 {
     struct imgi_file *file = (struct imgi_file *)io;
@@ -373,8 +408,9 @@ int imgi_stage_publish(struct imgi_io *io, img_error *err)
         return 0;
 
     bool durable = !(io->flags & IMGI_IO_NO_FLUSH);
-    if (durable && fdatasync(file->fd) < 0)
-        return imgi_fail_errno(err, errno, "flush to the disk");
+    int result = flush_content(file, err);
+    if (result < 0)
+        return result;
 
     int error = give_name(file->stage, file->fd);
     if (error)
@@ -383,6 +419,29 @@ int imgi_stage_publish(struct imgi_io *io, img_error *err)
     if (durable)
         error = flush_directory(file->stage);
     return error ? imgi_fail_errno(err, error, "flush of the directory to the disk") : 0;
+}
+
+void imgi_stage_retract(struct imgi_io *io)
+{
+    struct imgi_file *file = (struct imgi_file *)io;
+    struct imgi_stage *stage = file->stage;
+    struct stat named, made;
+
+    if (!stage || !file->published || stage->replaced)
+        return;
+    /* The name may be another's by now. */
+    if (fstatat(stage->directory, stage->final, &named, AT_SYMLINK_NOFOLLOW) < 0 ||
+        fstat(file->fd, &made) < 0 || named.st_dev != made.st_dev || named.st_ino != made.st_ino)
+        return;
+    if (stage->temporary[0])
+        file->published = !exchange(stage);
+    else
+        file->published = unlinkat(stage->directory, stage->final, 0) < 0;
+    /* An old file that cannot get its name back is left under the one it has. */
+    if (file->published)
+        stage->temporary[0] = '\0';
+    if (!(io->flags & IMGI_IO_NO_FLUSH))
+        (void)flush_directory(stage);
 }
 
 void imgi_stage_free(struct imgi_stage *stage)

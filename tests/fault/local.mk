@@ -33,4 +33,4 @@ disk_ldflags = -Wl,--wrap=imgi_file_open -Wl,--wrap=imgi_file_create
 trap_ldflags = $(AM_LDFLAGS) \
 	-Wl,--wrap=imgi_io_read -Wl,--wrap=imgi_io_write -Wl,--wrap=imgi_io_writev \
 	-Wl,--wrap=imgi_io_resize -Wl,--wrap=imgi_io_flush -Wl,--wrap=imgi_io_zero \
-	-Wl,--wrap=imgi_io_publish
+	-Wl,--wrap=imgi_io_prepare -Wl,--wrap=imgi_io_publish

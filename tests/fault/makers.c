@@ -6,14 +6,17 @@
  *
  * The nth I/O of a creation or conversion fails, for n = 0, 1, 2, ... until all goes well. When it
  * is reported the old file is what it was, byte by byte, and nothing else has been left beside it;
- * when it is not the new image is sound and holds what it must.
+ * when it is not the new image is sound and holds what it must. Where the image has extents beside
+ * its main file, what is there before is an image of the same kind, all of whose files count.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -22,7 +25,8 @@
 #define TARGET "target"
 #define SOURCE "source"
 #define OLD "what was there before"
-#define SIZE (512u << 10)
+#define SIZE (512u << 10) /* of the disk's content, which the rest of it is zeros behind */
+#define FILES 4u
 #define NTH_MAX 2000
 
 #define CHANGES (IMGI_FAULT_WRITE | IMGI_FAULT_RESIZE | IMGI_FAULT_ZERO)
@@ -37,29 +41,40 @@ static const struct trap traps[] = {
 struct maker {
     const char *format, *options;
     bool converts, compress;
+    uint64_t disk; /* bytes of one that has files beside its main file; 0: SIZE, and it has none */
 };
 
+#define TWO_PARTS ((2u << 30) + SIZE)
+
 static const struct maker makers[] = {
-    {"raw", NULL, false, false},
-    {"raw", "preallocation=full", false, false},
-    {"raw", NULL, true, false},
-    {"qcow2", NULL, false, false},
-    {"qcow2", "preallocation=metadata,cluster_size=4k", false, false},
-    {"qcow2", "preallocation=falloc", false, false},
-    {"qcow2", "preallocation=full", false, false},
-    {"qcow2", "compat=0.10,cluster_size=512", false, false},
-    {"qcow2", "backing_file=" SOURCE ",backing_fmt=raw", false, false},
-    {"qcow2", "extended_l2=on,lazy_refcounts=on,refcount_bits=64", false, false},
-    {"qcow2", "encrypt.format=luks,encrypt.iter-time=10,encrypt.key-secret=key", false, false},
-    {"qcow2", "cluster_size=4k", true, false},
-    {"qcow2", "cluster_size=4k", true, true},
-    {"qcow2", "compression_type=zstd,refcount_bits=1", true, true},
-    {"luks", "iter-time=10,key-secret=key", false, false},
-    {"vhdx", NULL, false, false},
-    {"vhdx", "subformat=fixed,block_size=1M", false, false},
-    {"vhdx", "block_size=1M", true, false},
-    {"vmdk", NULL, false, false},
-    {"vmdk", "subformat=streamOptimized", true, false},
+    {"raw", NULL, false, false, 0},
+    {"raw", "preallocation=full", false, false, 0},
+    {"raw", NULL, true, false, 0},
+    {"qcow2", NULL, false, false, 0},
+    {"qcow2", "preallocation=metadata,cluster_size=4k", false, false, 0},
+    {"qcow2", "preallocation=falloc", false, false, 0},
+    {"qcow2", "preallocation=full", false, false, 0},
+    {"qcow2", "compat=0.10,cluster_size=512", false, false, 0},
+    {"qcow2", "backing_file=" SOURCE ",backing_fmt=raw", false, false, 0},
+    {"qcow2", "extended_l2=on,lazy_refcounts=on,refcount_bits=64", false, false, 0},
+    {"qcow2", "encrypt.format=luks,encrypt.iter-time=10,encrypt.key-secret=key", false, false, 0},
+    {"qcow2", "cluster_size=4k", true, false, 0},
+    {"qcow2", "cluster_size=4k", true, true, 0},
+    {"qcow2", "compression_type=zstd,refcount_bits=1", true, true, 0},
+    {"luks", "iter-time=10,key-secret=key", false, false, 0},
+    {"vhdx", NULL, false, false, 0},
+    {"vhdx", "subformat=fixed,block_size=1M", false, false, 0},
+    {"vhdx", "block_size=1M", true, false, 0},
+    {"vmdk", NULL, false, false, 0},
+    {"vmdk", "subformat=streamOptimized", true, false, 0},
+    {"vmdk", "subformat=monolithicFlat", false, false, SIZE},
+    {"vmdk", "subformat=monolithicFlat", true, false, SIZE},
+    {"vmdk", "subformat=twoGbMaxExtentFlat", true, false, SIZE},
+    {"vmdk", "subformat=vmfs", false, false, SIZE},
+    {"vmdk", "subformat=vmfsSparse", true, false, SIZE},
+    {"vmdk", "subformat=twoGbMaxExtentSparse", false, false, TWO_PARTS},
+    {"vmdk", "subformat=twoGbMaxExtentSparse", true, false, TWO_PARTS},
+    {"qcow2", "data_file=data,data_file_raw=on", true, false, SIZE},
 };
 
 static img_secrets *secrets;
@@ -67,7 +82,7 @@ static uint8_t buffer[SIZE];
 
 static void give_up(const char *what, const img_error *err)
 {
-    fprintf(stderr, "%s: %s\n", what, err->message);
+    fprintf(stderr, "%s: %s\n", what, err ? err->message : "");
     exit(99);
 }
 
@@ -91,41 +106,118 @@ static img_options *parse(const char *text)
 
 /* ------------------------------------------------------------ before and after */
 
+/* The old image: the files that any attempt may find, and leave. */
+static struct kept {
+    char name[NAME_MAX + 1];
+    uint8_t *bytes;
+    size_t size;
+} kept[FILES];
+static unsigned kept_count;
+
+static void keep(const char *name, const void *bytes, size_t size)
+{
+    struct kept *file = &kept[kept_count++];
+
+    if (kept_count > FILES)
+        give_up("the old image has more files", NULL);
+    snprintf(file->name, sizeof(file->name), "%s", name);
+    file->size = size;
+    file->bytes = malloc(size + 1);
+    if (!file->bytes)
+        abort();
+    memcpy(file->bytes, bytes, size);
+}
+
 static void put_old(void)
 {
-    FILE *stream = fopen(TARGET, "we");
+    for (unsigned i = 0; i < kept_count; i++) {
+        FILE *stream = fopen(kept[i].name, "we");
 
-    if (!stream || fputs(OLD, stream) < 0 || fclose(stream) != 0)
+        if (!stream || fwrite(kept[i].bytes, 1, kept[i].size, stream) != kept[i].size ||
+            fclose(stream) != 0)
+            abort();
+    }
+}
+
+/* The bytes of a file, to be freed; NULL: there is none. */
+static uint8_t *get(const char *name, size_t *size)
+{
+    FILE *stream = fopen(name, "re");
+    struct stat info;
+    uint8_t *bytes;
+
+    if (!stream)
+        return NULL;
+    if (fstat(fileno(stream), &info) < 0)
         abort();
+    *size = (size_t)info.st_size;
+    bytes = malloc(*size + 1);
+    if (!bytes || fread(bytes, 1, *size, stream) != *size)
+        abort();
+    fclose(stream);
+    return bytes;
 }
 
 static bool old_is_there(void)
 {
-    char found[sizeof(OLD) + 1];
-    FILE *stream = fopen(TARGET, "re");
-    size_t length;
+    bool same = true;
 
-    if (!stream)
-        return false;
-    length = fread(found, 1, sizeof(found), stream);
-    fclose(stream);
-    return length == sizeof(OLD) - 1 && memcmp(found, OLD, length) == 0;
+    for (unsigned i = 0; same && i < kept_count; i++) {
+        size_t size = 0;
+        uint8_t *bytes = get(kept[i].name, &size);
+
+        same = bytes && size == kept[i].size && memcmp(bytes, kept[i].bytes, size) == 0;
+        free(bytes);
+    }
+    return same;
 }
 
-/* Files here that are none of the test's own. */
-static int count_litter(void)
+static bool is_known(const char *name)
+{
+    bool known = strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, SOURCE) == 0;
+
+    for (unsigned i = 0; !known && i < kept_count; i++)
+        known = strcmp(name, kept[i].name) == 0;
+    return known;
+}
+
+/* Of each file here that is none of the test's own. */
+static void each_other(void (*call)(const char *name))
 {
     DIR *directory = opendir(".");
     struct dirent *entry;
-    int count = 0;
 
     if (!directory)
         abort();
     while ((entry = readdir(directory)))
-        count += entry->d_name[0] != '.' && strcmp(entry->d_name, TARGET) != 0 &&
-                 strcmp(entry->d_name, SOURCE) != 0;
+        if (!is_known(entry->d_name))
+            call(entry->d_name);
     closedir(directory);
-    return count;
+}
+
+static unsigned litter;
+
+static void count(const char *name)
+{
+    (void)name;
+    litter++;
+}
+
+static void keep_file(const char *name)
+{
+    size_t size = 0;
+    uint8_t *bytes = get(name, &size);
+
+    keep(name, bytes, size);
+    free(bytes);
+}
+
+static void forget_old(void)
+{
+    while (kept_count > 0) {
+        unlink(kept[--kept_count].name);
+        free(kept[kept_count].bytes);
+    }
 }
 
 static void make_source(void)
@@ -165,7 +257,8 @@ static int make(const struct maker *maker, const img_options *options, img_error
 {
     const img_open_params params = {.secrets = secrets};
     img_image *image;
-    int rc = img_create(&image, TARGET, maker->format, SIZE, options, &params, err);
+    uint64_t size = maker->disk ? maker->disk : SIZE;
+    int rc = img_create(&image, TARGET, maker->format, size, options, &params, err);
 
     if (rc < 0)
         return rc;
@@ -175,6 +268,23 @@ static int make(const struct maker *maker, const img_options *options, img_error
         return img_close(image, err);
     img_abandon(image);
     return rc;
+}
+
+/* What is there before: text, or an image of the same kind that holds something else. */
+static void make_old(const struct maker *maker, const img_options *options)
+{
+    img_image *image;
+    img_error err;
+
+    if (!maker->disk) {
+        keep(TARGET, OLD, strlen(OLD));
+        return;
+    }
+    must("create", img_create(&image, TARGET, maker->format, maker->disk, options, NULL, &err),
+         &err);
+    must("write", img_write(image, maker->disk - sizeof(OLD), OLD, sizeof(OLD), &err), &err);
+    must("close", img_close(image, &err), &err);
+    each_other(keep_file);
 }
 
 /* What was made without a complaint. */
@@ -209,13 +319,15 @@ static const char *judge_new(const struct maker *maker)
 static const char *judge(const struct maker *maker, const struct trap *trap, bool hit, int rc,
                          const img_error *err)
 {
-    if (count_litter())
+    litter = 0;
+    each_other(count);
+    if (litter)
         return "something was left beside it";
     if (rc == 0)
         /* Blocks that cannot be shared are copied. */
         return hit && !maker->converts ? "the failure was not reported" : judge_new(maker);
     if (!old_is_there())
-        return "the old file has changed";
+        return "the old image has changed";
     if (rc != trap->expected || rc != err->code)
         return "the code is not that of the failure";
     return err->message[0] ? NULL : "no message";
@@ -228,6 +340,7 @@ static void sweep(const struct maker *maker, const struct trap *trap, size_t *pa
     const char *text = maker->options ? maker->options : "";
     bool hit = true;
 
+    make_old(maker, options);
     for (uint64_t nth = 0; hit && nth < NTH_MAX; nth++) {
         const char *complaint;
         img_error err = {0};
@@ -248,6 +361,7 @@ static void sweep(const struct maker *maker, const struct trap *trap, size_t *pa
         printf("not ok - %s %s: never succeeds\n", maker->format, text);
         ++*failed;
     }
+    forget_old();
     img_options_free(options);
 }
 
@@ -268,7 +382,6 @@ int main(void)
         for (size_t t = 0; t < IMGI_COUNT(traps); t++)
             sweep(&makers[i], &traps[t], &passed, &failed);
     img_secrets_free(secrets);
-    unlink(TARGET);
     unlink(SOURCE);
     if (chdir("/") == 0)
         rmdir(directory);

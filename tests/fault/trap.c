@@ -29,6 +29,8 @@ int __real_imgi_io_zero(struct imgi_io *, uint64_t, uint64_t, bool, img_error *)
 int __wrap_imgi_io_zero(struct imgi_io *, uint64_t, uint64_t, bool, img_error *);
 int __real_imgi_io_publish(struct imgi_io *, img_error *);
 int __wrap_imgi_io_publish(struct imgi_io *, img_error *);
+int __real_imgi_io_prepare(struct imgi_io *, img_error *);
+int __wrap_imgi_io_prepare(struct imgi_io *, img_error *);
 
 void trap_set(const struct trap *set, uint64_t nth)
 {
@@ -127,6 +129,13 @@ int __wrap_imgi_io_zero(struct imgi_io *io, uint64_t offset, uint64_t length, bo
     if (rc < 0 && trap.half)
         __real_imgi_io_zero(io, offset, half_of(length, offset), unmap, NULL);
     return rc < 0 ? rc : __real_imgi_io_zero(io, offset, length, unmap, err);
+}
+
+int __wrap_imgi_io_prepare(struct imgi_io *io, img_error *err)
+{
+    int rc = pass(io, IMGI_FAULT_FLUSH, "flush", err);
+
+    return rc < 0 ? rc : __real_imgi_io_prepare(io, err);
 }
 
 /* It flushes. */

@@ -285,6 +285,56 @@ static void test_race(void **state)
     io_expect("after/name", "moved", 5);
 }
 
+/* What was prepared and published gives its name back, to the old file where there was one. */
+static void test_retract(void **state)
+{
+    struct imgi_io *fresh, *io;
+    img_error err = {0};
+
+    (void)state;
+    io_put("name", "old", 3, 0600);
+    fresh = make("new", 0, "fresh");
+    io = make("name", 0, "text");
+    imgi_io_retract(io);
+    assert_ok(imgi_io_prepare(io, &err), err);
+    assert_ok(imgi_io_prepare(fresh, &err), err);
+    io_expect("name", "old", 3);
+    assert_ok(imgi_io_publish(fresh, &err), err);
+    assert_ok(imgi_io_publish(io, &err), err);
+    io_expect("name", "text", 4);
+    imgi_io_retract(io);
+    imgi_io_retract(fresh);
+    io_expect("name", "old", 3);
+    imgi_io_close(io);
+    imgi_io_close(fresh);
+    io_expect("name", "old", 3);
+    assert_int_equal(io_count("."), 1);
+}
+
+/* Closing makes it final. A name that has become another file's is not taken away. */
+static void test_retract_nothing(void **state)
+{
+    struct imgi_io *io, *other;
+    img_error err = {0};
+
+    (void)state;
+    io_put("name", "old", 3, 0600);
+    io = make("name", 0, "text");
+    assert_ok(imgi_io_prepare(io, &err), err);
+    publish(io);
+    io_expect("name", "text", 4);
+
+    io = make("other", 0, "mine");
+    other = make("other", 0, "theirs");
+    assert_ok(imgi_io_prepare(io, &err), err);
+    assert_ok(imgi_io_publish(io, &err), err);
+    publish(other);
+    imgi_io_retract(io);
+    imgi_io_close(io);
+    io_expect("other", "theirs", 6);
+    assert_int_equal(io_count("."), 2);
+}
+
 /* A name that became a directory cannot be had; the failure leaves nothing behind. */
 static void test_name_taken(void **state)
 {
@@ -293,6 +343,8 @@ static void test_name_taken(void **state)
 
     (void)state;
     assert_int_equal(mkdir("name", 0700), 0);
+    assert_error(imgi_io_publish(io, &err), IMG_E_IO, err, "name", "cannot be given its name");
+    assert_ok(imgi_io_prepare(io, &err), err);
     assert_error(imgi_io_publish(io, &err), IMG_E_IO, err, "name", "cannot be given its name");
     imgi_io_close(io);
     assert_int_equal(io_count("."), 1);
@@ -317,9 +369,10 @@ static void test_direct(void **state)
 #define OWN(test) cmocka_unit_test_setup_teardown(test, enter_own, leave_own)
 
 static const struct CMUnitTest tests[] = {
-    OWN(test_new),         OWN(test_replace),    OWN(test_owner),   OWN(test_death),
-    OWN(test_other_owner), OWN(test_links),      OWN(test_refused), OWN(test_no_permission),
-    OWN(test_race),        OWN(test_name_taken), OWN(test_direct),
+    OWN(test_new),         OWN(test_replace), OWN(test_owner),           OWN(test_death),
+    OWN(test_other_owner), OWN(test_links),   OWN(test_refused),         OWN(test_no_permission),
+    OWN(test_race),        OWN(test_retract), OWN(test_retract_nothing), OWN(test_name_taken),
+    OWN(test_direct),
 };
 
 IO_RUN(tests)
