@@ -185,13 +185,17 @@ static void bochs_close(struct imgi_node *node)
 
 /* ---------------------------------------------------------------- address */
 
+static bool get_bit(const uint8_t *bits, uint64_t n)
+{
+    return bits[n / 8] >> n % 8 & 1;
+}
+
 /* Of the sectors from one on that a sector of the bitmap knows: alike how many are. */
 static uint64_t run_of_bits(const uint8_t *bits, uint64_t first, uint64_t end)
 {
     uint64_t bit = first + 1;
-    unsigned value = bits[first / 8] >> first % 8 & 1;
 
-    while (bit < end && (bits[bit / 8] >> bit % 8 & 1u) == value)
+    while (bit < end && get_bit(bits, bit) == get_bit(bits, first))
         bit++;
     return bit - first;
 }
