@@ -163,5 +163,11 @@ int vmdk_commit_begin(struct imgi_node *node, struct imgi_node *base, img_error 
 
 int vmdk_commit_end(struct imgi_node *node, struct imgi_node *base, img_error *err)
 {
+    const struct vmdk_state *below = vmdk_state(base);
+
+    /* The new CID failed to be written, and may be there all the same: the child knows both. */
+    if (below->cid != vmdk_state(node)->next_parent_cid &&
+        vmdk_descriptor_find(&below->descriptor, "CID"))
+        return 0;
     return vmdk_set_backing(node, node->backing_name, "vmdk", base, err);
 }

@@ -14,14 +14,15 @@ tests_fault_operations_SOURCES = \
 	tests/fault/trap.c tests/fault/trap.h
 tests_fault_operations_LDFLAGS = $(trap_ldflags) $(disk_ldflags)
 
-check_PROGRAMS += tests/fault/esx
-TESTS += tests/fault/esx
-tests_fault_esx_SOURCES = \
+check_PROGRAMS += tests/fault/vmdk
+TESTS += tests/fault/vmdk
+tests_fault_vmdk_SOURCES = \
 	tests/crash/content.c tests/crash/content.h \
 	tests/crash/disk.c tests/crash/disk.h \
-	tests/fault/esx.c \
-	tests/fault/trap.c tests/fault/trap.h
-tests_fault_esx_LDFLAGS = $(trap_ldflags) $(disk_ldflags)
+	tests/fault/vmdk.c \
+	tests/fault/trap.c tests/fault/trap.h \
+	tests/fault/vmdk_files.c tests/fault/vmdk_files.h
+tests_fault_vmdk_LDFLAGS = $(trap_ldflags) $(disk_ldflags)
 
 check_PROGRAMS += tests/fault/makers
 TESTS += tests/fault/makers
@@ -33,4 +34,5 @@ disk_ldflags = -Wl,--wrap=imgi_file_open -Wl,--wrap=imgi_file_create
 trap_ldflags = $(AM_LDFLAGS) \
 	-Wl,--wrap=imgi_io_read -Wl,--wrap=imgi_io_write -Wl,--wrap=imgi_io_writev \
 	-Wl,--wrap=imgi_io_resize -Wl,--wrap=imgi_io_flush -Wl,--wrap=imgi_io_zero \
+	-Wl,--wrap=imgi_io_replace \
 	-Wl,--wrap=imgi_io_prepare -Wl,--wrap=imgi_io_publish

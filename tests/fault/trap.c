@@ -27,6 +27,8 @@ int __real_imgi_io_flush(struct imgi_io *, img_error *);
 int __wrap_imgi_io_flush(struct imgi_io *, img_error *);
 int __real_imgi_io_zero(struct imgi_io *, uint64_t, uint64_t, bool, img_error *);
 int __wrap_imgi_io_zero(struct imgi_io *, uint64_t, uint64_t, bool, img_error *);
+int __real_imgi_io_replace(struct imgi_io *, const void *, size_t, img_error *);
+int __wrap_imgi_io_replace(struct imgi_io *, const void *, size_t, img_error *);
 int __real_imgi_io_publish(struct imgi_io *, img_error *);
 int __wrap_imgi_io_publish(struct imgi_io *, img_error *);
 int __real_imgi_io_prepare(struct imgi_io *, img_error *);
@@ -129,6 +131,13 @@ int __wrap_imgi_io_zero(struct imgi_io *io, uint64_t offset, uint64_t length, bo
     if (rc < 0 && trap.half)
         __real_imgi_io_zero(io, offset, half_of(length, offset), unmap, NULL);
     return rc < 0 ? rc : __real_imgi_io_zero(io, offset, length, unmap, err);
+}
+
+int __wrap_imgi_io_replace(struct imgi_io *io, const void *bytes, size_t length, img_error *err)
+{
+    int rc = pass(io, IMGI_FAULT_WRITE, "replacement", err);
+
+    return rc < 0 ? rc : __real_imgi_io_replace(io, bytes, length, err);
 }
 
 int __wrap_imgi_io_prepare(struct imgi_io *io, img_error *err)
