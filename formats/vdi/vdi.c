@@ -11,6 +11,24 @@ static int vdi_probe(const struct imgi_probe *probe)
     return imgi_get_le32(probe->head + VDI_OFF_SIGNATURE) == VDI_SIGNATURE ? 100 : 0;
 }
 
+/* The UUID of the parent's content stands in a child, which would not know it again. */
+static int vdi_commit_begin(struct imgi_node *node, struct imgi_node *base, img_error *err)
+{
+    (void)node;
+    (void)base;
+    return imgi_fail(err, IMG_E_UNSUPPORTED,
+                     "a differencing VDI image cannot be committed: convert it instead");
+}
+
+/* Nothing was begun. */
+static int vdi_commit_end(struct imgi_node *node, struct imgi_node *base, img_error *err)
+{
+    (void)node;
+    (void)base;
+    (void)err;
+    return 0;
+}
+
 const struct imgi_driver imgi_driver_vdi = {
     .name = "vdi",
     .state_size = sizeof(struct vdi_state),
@@ -30,6 +48,8 @@ const struct imgi_driver imgi_driver_vdi = {
     .flush = vdi_flush,
     .reach = vdi_reach,
     .resize = vdi_resize,
+    .commit_begin = vdi_commit_begin,
+    .commit_end = vdi_commit_end,
     .check = vdi_check,
     .measure = vdi_measure,
 };

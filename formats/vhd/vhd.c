@@ -58,6 +58,24 @@ static int vhd_begin_write(struct imgi_node *node, img_error *err)
     return vhd_state(node)->footer_found ? 0 : vhd_footer_write(node, err);
 }
 
+/* The parent would have what the child brings, and the child would keep it as well. */
+static int vhd_commit_begin(struct imgi_node *node, struct imgi_node *base, img_error *err)
+{
+    (void)node;
+    (void)base;
+    return imgi_fail(err, IMG_E_UNSUPPORTED,
+                     "a differencing VHD image cannot be committed: convert it instead");
+}
+
+/* Nothing was begun. */
+static int vhd_commit_end(struct imgi_node *node, struct imgi_node *base, img_error *err)
+{
+    (void)node;
+    (void)base;
+    (void)err;
+    return 0;
+}
+
 const struct imgi_driver imgi_driver_vhd = {
     .name = "vpc",
     .state_size = sizeof(struct vhd_state),
@@ -78,6 +96,8 @@ const struct imgi_driver imgi_driver_vhd = {
     .flush = vhd_flush,
     .reach = vhd_reach,
     .resize = vhd_resize,
+    .commit_begin = vhd_commit_begin,
+    .commit_end = vhd_commit_end,
     .check = vhd_check,
     .measure = vhd_measure,
 };

@@ -105,4 +105,13 @@ for source in data.raw odd.raw nothing.raw packed.qcow2 over.qcow2; do
     same_disk out.vhd convert -O vpc -o force_size=on $source out.vhd
 done
 
+# --------------------------------------------------------------- commit, rebase
+
+for image in "vdi static=off.vdi" "vpc dynamic.vhd" "vpc fixed.vhd"; do
+    same_err commit -f ${image% *} ${image#* }
+    same_err rebase -f ${image% *} -b data.raw -F raw ${image#* }
+    same_err rebase -u -f ${image% *} -b data.raw -F raw ${image#* }
+    same_err rebase -f ${image% *} -b '' ${image#* }
+done
+
 finish

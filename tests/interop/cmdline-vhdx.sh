@@ -76,6 +76,9 @@ same_err compare fixed.vhdx data.vhdx
 same snapshot -c x data.vhdx
 same_err amend -f vhdx -o size=10M data.vhdx
 same_err rebase -b data.raw -F raw data.vhdx
+same_err rebase -u -b data.raw -F raw data.vhdx
+same_err rebase -b '' data.vhdx
+same_err commit data.vhdx
 same_err info torn.vhdx
 same_err convert -O raw data.vhdx out.raw
 same_err convert -c -O vhdx data.raw out.vhdx

@@ -207,6 +207,27 @@ static void wrong_parents(void **state)
     model_end(&model);
 }
 
+/* The parent is not touched, and the child still knows it. */
+static void is_not_committed(void **state)
+{
+    const img_open_params params = {.flags = IMG_OPEN_OPTIONS | IMG_OPEN_WRITE};
+    struct disk_model model;
+    img_image *image;
+    img_error err = {0};
+
+    (void)state;
+    model_begin(&model, "vdi", TYPED);
+    model_parent(&model, "parent.vdi", "static=off");
+    make_child("child.vdi", "parent.vdi");
+    assert_ok(img_open(&image, TYPED, &params, &err), err);
+    assert_ok(img_write(image, 0, "x", 1, &err), err);
+    assert_int_equal(img_commit(NULL, image, NULL, &err), IMG_E_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "cannot be committed"));
+    assert_ok(img_close(image, &err), err);
+    assert_int_equal(read_first(TYPED, IMG_OPEN_OPTIONS, &err), 0);
+    model_end(&model);
+}
+
 /* Check the image, with a repair, and say what was found before it. */
 static img_check_result check(unsigned repair)
 {
@@ -326,6 +347,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(fixed),
     cmocka_unit_test(child),
     cmocka_unit_test(wrong_parents),
+    cmocka_unit_test(is_not_committed),
     cmocka_unit_test(leaks_are_mended),
     cmocka_unit_test(shared_places_are_mended),
     cmocka_unit_test(entries_are_mended),

@@ -312,6 +312,29 @@ static void wrong_parent(void **state)
     model_end(&model);
 }
 
+/* The parent is not touched. */
+static void is_not_committed(void **state)
+{
+    uint8_t before[VHD_SECTOR], after[VHD_SECTOR];
+    struct disk_model model;
+    img_image *image;
+    img_error err = {0};
+
+    (void)state;
+    model_begin(&model, "vpc", "child.vhd");
+    model_parent(&model, "parent.vhd", "subformat=fixed,force_size=on");
+    make_child("child.vhd", "parent.vhd");
+    load("parent.vhd", 0, before, sizeof(before));
+    image = model_open(&model, IMG_OPEN_WRITE);
+    assert_ok(img_write(image, 0, "x", 1, &err), err);
+    assert_int_equal(img_commit(NULL, image, NULL, &err), IMG_E_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "cannot be committed"));
+    assert_ok(img_close(image, &err), err);
+    load("parent.vhd", 0, after, sizeof(after));
+    assert_memory_equal(before, after, sizeof(before));
+    model_end(&model);
+}
+
 static img_check_result check(unsigned repair)
 {
     struct disk_model model = {.name = "disk.vhd", .format = "vpc"};
@@ -494,6 +517,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(fixed),
     cmocka_unit_test(child),
     cmocka_unit_test(wrong_parent),
+    cmocka_unit_test(is_not_committed),
     cmocka_unit_test(leaks_are_mended),
     cmocka_unit_test(overlaps_are_found),
     cmocka_unit_test(footers_are_mended),
