@@ -25,8 +25,8 @@ struct check {
     struct vhdx *v;
     struct imgi_checker *checker;
     uint64_t file_size, units; /* units: of 1 MiB */
-    uint8_t *used;             /* a bit for each unit */
-    uint64_t first, end;       /* units: the first and behind the last that a block uses */
+    struct imgi_seen *used;    /* units that a block, the log or a region has */
+    uint64_t first;            /* the first unit that a block uses */
     struct faults faults[FAULTS];
 };
 
@@ -42,75 +42,79 @@ static void note(struct check *check, enum fault kind, uint64_t block, uint64_t 
     }
 }
 
-/* Mark what lies inside the file. *twice: a part of it was marked before. */
-static void mark(struct check *check, uint64_t offset, uint64_t length, bool *twice)
-{
-    uint64_t end = IMGI_MIN(imgi_div_up(offset + length, VHDX_MIB), check->units);
-
-    for (uint64_t n = offset / VHDX_MIB; n < end; n++) {
-        uint8_t bit = (uint8_t)(1u << n % 8);
-
-        *twice = *twice || (check->used[n / 8] & bit);
-        check->used[n / 8] |= bit;
-    }
-}
-
-static void check_place(struct check *check, uint64_t block, uint64_t entry, uint64_t needed,
-                        uint64_t length)
+static int check_place(struct check *check, uint64_t block, uint64_t entry, uint64_t needed,
+                       uint64_t length, img_error *err)
 {
     uint64_t offset = VHDX_BAT_OFFSET(entry);
     bool twice = false;
+    int rc;
 
     if (!imgi_span_ok(offset, needed, check->file_size)) {
         note(check, FAULT_PAST_END, block, entry);
-        return;
+        return 0;
     }
-    mark(check, offset, length, &twice);
+    rc = imgi_seen_mark(check->used, offset / VHDX_MIB, length / VHDX_MIB, &twice, err);
     if (twice)
         note(check, FAULT_SHARED, block, entry);
     check->first = IMGI_MIN(check->first, offset / VHDX_MIB);
-    check->end = IMGI_MAX(check->end, (offset + length) / VHDX_MIB);
+    return rc;
 }
 
-static void check_block(struct check *check, uint64_t block)
+/* The log and the regions may lie behind blocks, too. */
+static int mark_spans(struct check *check, img_error *err)
+{
+    const struct vhdx *v = check->v;
+    bool twice;
+    int rc = 0;
+
+    for (size_t n = 0; rc == 0 && n < v->span_count; n++)
+        rc = imgi_seen_mark(check->used, v->spans[n].offset / VHDX_MIB,
+                            imgi_div_up(v->spans[n].length, VHDX_MIB), &twice, err);
+    return rc;
+}
+
+static int check_block(struct check *check, uint64_t block, img_error *err)
 {
     const struct vhdx *v = check->v;
     uint64_t entry = vhdx_bat_get(v, block);
     unsigned state = VHDX_BAT_STATE(entry);
+    int rc = 0;
 
     if (vhdx_entry_check(v, block, entry, NULL) < 0)
         note(check, FAULT_ENTRY, block, entry);
     else if (state == VHDX_BLOCK_FULLY_PRESENT || state == VHDX_BLOCK_PARTIALLY_PRESENT)
-        check_place(check, block, entry, vhdx_block_bytes(v, block), v->block_size);
+        rc = check_place(check, block, entry, vhdx_block_bytes(v, block), v->block_size, err);
     if (state == VHDX_BLOCK_PARTIALLY_PRESENT && v->has_parent &&
         VHDX_BAT_STATE(vhdx_bat_get_bitmap(v, block)) != VHDX_BITMAP_PRESENT)
         note(check, FAULT_BITMAP, block, entry);
+    return rc;
 }
 
 /* The sector bitmap of a chunk, asked for by its first block. */
-static void check_bitmap(struct check *check, uint64_t block)
+static int check_bitmap(struct check *check, uint64_t block, img_error *err)
 {
     uint64_t entry = vhdx_bat_get_bitmap(check->v, block);
 
     if (VHDX_BAT_STATE(entry) != VHDX_BITMAP_PRESENT)
-        return;
+        return 0;
     if (VHDX_BAT_RESERVED(entry) != 0 ||
-        vhdx_is_taken(check->v, VHDX_BAT_OFFSET(entry), VHDX_BITMAP_BYTES))
+        vhdx_is_taken(check->v, VHDX_BAT_OFFSET(entry), VHDX_BITMAP_BYTES)) {
         note(check, FAULT_BITMAP, block, entry);
-    else
-        check_place(check, block, entry, VHDX_BITMAP_BYTES, VHDX_BITMAP_BYTES);
+        return 0;
+    }
+    return check_place(check, block, entry, VHDX_BITMAP_BYTES, VHDX_BITMAP_BYTES, err);
 }
 
 static int check_bat(struct check *check, img_error *err)
 {
     const struct vhdx *v = check->v;
-    int rc = 0;
+    int rc = mark_spans(check, err);
 
     for (uint64_t block = 0; rc == 0 && block < v->blocks; block++) {
-        check_block(check, block);
-        if (v->has_parent && block % v->chunk_ratio == 0)
-            check_bitmap(check, block);
-        if (block % 4096 == 0)
+        rc = check_block(check, block, err);
+        if (rc == 0 && v->has_parent && block % v->chunk_ratio == 0)
+            rc = check_bitmap(check, block, err);
+        if (rc == 0 && block % 4096 == 0)
             rc = imgi_check_progress(check->checker, block, v->blocks, err);
     }
     for (size_t n = 0; n < FAULTS; n++) {
@@ -127,15 +131,11 @@ static int check_bat(struct check *check, img_error *err)
 
 /* ----------------------------------------------------------------------- leaks */
 
-static bool is_used(const struct check *check, uint64_t unit)
-{
-    return check->used[unit / 8] >> (unit % 8) & 1;
-}
-
 /* Space at the end of the file that nobody uses. */
 static int give_back(struct check *check, uint64_t units, img_error *err)
 {
-    int rc = imgi_io_resize(check->v->node->file, check->end * VHDX_MIB, IMGI_PREALLOC_OFF, err);
+    int rc = imgi_io_resize(check->v->node->file, (check->units - units) * VHDX_MIB,
+                            IMGI_PREALLOC_OFF, err);
 
     if (rc < 0)
         return rc;
@@ -153,7 +153,7 @@ static int check_leaks(struct check *check, img_error *err)
     if (imgi_io_is_device(v->node->file) || check->first == UINT64_MAX)
         return 0;
     for (uint64_t n = check->first; n < check->units; n++) {
-        if (is_used(check, n)) {
+        if (imgi_seen_test(check->used, n, 1)) {
             tail = 0;
             continue;
         }
@@ -270,14 +270,14 @@ int vhdx_check(struct imgi_node *node, struct imgi_checker *checker, img_error *
     if (rc < 0)
         return rc;
     check.units = imgi_div_up(IMGI_MIN(check.file_size, VHDX_FILE_BYTES_MAX), VHDX_MIB);
-    check.used = calloc(1, (size_t)(check.units / 8) + 1);
+    check.used = imgi_seen_new(check.units, check.v->node->policy, err);
     if (!check.used)
-        return imgi_fail_nomem(err, "a check");
+        return IMG_E_NOMEM;
     rc = check_copies(&check, err);
     if (rc == 0)
         rc = check_bat(&check, err);
     if (rc == 0)
         rc = check_leaks(&check, err);
-    free(check.used);
+    imgi_seen_free(check.used);
     return rc;
 }

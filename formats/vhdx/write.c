@@ -9,10 +9,13 @@
  */
 #include "vhdx.h"
 
-static int note_block(struct vhdx *v, uint64_t block, uint64_t file_size, img_error *err)
+/* taken: of the file's units of 1 MiB, those that blocks before have. */
+static int note_block(struct vhdx *v, uint64_t block, uint64_t file_size, struct imgi_seen *taken,
+                      img_error *err)
 {
     uint64_t entry = vhdx_bat_get(v, block);
     int rc = vhdx_entry_check(v, block, entry, err);
+    bool twice;
 
     if (rc < 0 || VHDX_BAT_STATE(entry) != VHDX_BLOCK_FULLY_PRESENT)
         return rc;
@@ -23,7 +26,26 @@ static int note_block(struct vhdx *v, uint64_t block, uint64_t file_size, img_er
                          (unsigned long long)block, (unsigned long long)VHDX_BAT_OFFSET(entry),
                          (unsigned long long)file_size);
     v->next = IMGI_MAX(v->next, VHDX_BAT_OFFSET(entry) + v->block_size);
-    return 0;
+    rc = imgi_seen_mark(taken, VHDX_BAT_OFFSET(entry) / VHDX_MIB, v->block_size / VHDX_MIB, &twice,
+                        err);
+    if (rc == 0 && twice)
+        rc = imgi_fail(err, IMG_E_CORRUPT,
+                       "BAT: block %llu at 0x%llx lies where another block does: writing to one "
+                       "would change the other",
+                       (unsigned long long)block, (unsigned long long)VHDX_BAT_OFFSET(entry));
+    return rc;
+}
+
+static int note_blocks(struct vhdx *v, uint64_t file_size, img_error *err)
+{
+    uint64_t units = imgi_div_up(IMGI_MIN(file_size, VHDX_FILE_BYTES_MAX), VHDX_MIB);
+    struct imgi_seen *taken = imgi_seen_new(units, v->node->policy, err);
+    int rc = taken ? 0 : IMG_E_NOMEM;
+
+    for (uint64_t block = 0; rc == 0 && block < v->blocks; block++)
+        rc = note_block(v, block, file_size, taken, err);
+    imgi_seen_free(taken);
+    return rc;
 }
 
 int vhdx_find_next(struct vhdx *v, img_error *err)
@@ -34,9 +56,7 @@ int vhdx_find_next(struct vhdx *v, img_error *err)
     v->next = imgi_io_is_device(v->node->file) ? 0 : imgi_align_up(size, VHDX_MIB);
     for (size_t n = 0; n < v->span_count; n++)
         v->next = IMGI_MAX(v->next, v->spans[n].offset + v->spans[n].length);
-    for (uint64_t block = 0; rc == 0 && block < v->blocks; block++)
-        rc = note_block(v, block, size, err);
-    return rc;
+    return rc < 0 ? rc : note_blocks(v, size, err);
 }
 
 int vhdx_take_blocks(struct vhdx *v, uint64_t count, uint64_t *host, img_error *err)

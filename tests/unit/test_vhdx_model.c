@@ -161,12 +161,72 @@ static void test_discard(void **state)
     check();
 }
 
+/* Move the metadata behind all blocks. */
+static void move_metadata(void)
+{
+    uint8_t *bytes = malloc(BLOCK);
+    struct vhdx_span bat = {BAT_AT, BLOCK}, metadata = {DATA_AT + BLOCKS * BLOCK, BLOCK};
+
+    assert_non_null(bytes);
+    vhdx_test_get(NAME, bytes, BLOCK, METADATA_AT);
+    vhdx_test_put(NAME, bytes, BLOCK, metadata.offset);
+    vhdx_regions_encode(&bat, &metadata, bytes);
+    for (unsigned n = 0; n < 2; n++)
+        vhdx_test_put(NAME, bytes, VHDX_TABLE_BYTES, VHDX_AT_REGION_TABLE(n));
+    memset(bytes, 0, BLOCK);
+    vhdx_test_put(NAME, bytes, BLOCK, METADATA_AT);
+    free(bytes);
+}
+
+/* What lies behind the blocks is no lost space when it is a region. */
+static void test_region_behind_blocks(void **state)
+{
+    img_job *job = img_job_new();
+    img_check_result result = {0};
+    img_image *image;
+    img_error err = {0};
+    struct stat status;
+
+    (void)state;
+    vhdx_test_make(NAME, true);
+    move_metadata();
+    check();
+    assert_int_equal(truncate(NAME, (off_t)(DATA_AT + (BLOCKS + 3) * BLOCK)), 0);
+    image = vhdx_test_open(NAME, IMG_OPEN_CHECK | IMG_OPEN_WRITE);
+    img_job_set_flags(job, IMG_JOB_REPAIR_LEAKS);
+    assert_ok(img_check(job, image, NULL, NULL, &result, &err), err);
+    assert_int_equal(result.leaks_fixed, 2);
+    assert_ok(img_close(image, &err), err);
+    img_job_free(job);
+    assert_int_equal(stat(NAME, &status), 0);
+    assert_int_equal(status.st_size, DATA_AT + (BLOCKS + 1) * BLOCK);
+    image = vhdx_test_open(NAME, 0);
+    assert_int_equal(vhdx_test_byte(image, 7 * BLOCK), 8);
+    assert_ok(img_close(image, &err), err);
+}
+
+/* A write to one of two blocks at one place would change the other. */
+static void test_shared_place(void **state)
+{
+    img_image *image;
+    img_error err = {0};
+
+    (void)state;
+    vhdx_test_make(NAME, true);
+    vhdx_test_put64(NAME, DATA_AT | VHDX_BLOCK_FULLY_PRESENT, BAT_AT + 16);
+    image = vhdx_test_open(NAME, 0);
+    assert_int_equal(vhdx_test_byte(image, 2 * BLOCK), 1);
+    assert_ok(img_close(image, &err), err);
+    vhdx_test_refused(NAME, IMG_OPEN_WRITE, IMG_E_CORRUPT, "lies where another block does");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_dynamic),     cmocka_unit_test(test_fixed),
-        cmocka_unit_test(test_not_present), cmocka_unit_test(test_zero_state),
-        cmocka_unit_test(test_discard),
+        cmocka_unit_test(test_dynamic),      cmocka_unit_test(test_fixed),
+        cmocka_unit_test(test_not_present),  cmocka_unit_test(test_zero_state),
+        cmocka_unit_test(test_discard),      cmocka_unit_test(test_region_behind_blocks),
+        cmocka_unit_test(test_shared_place),
     };
 
     io_place = io_places[1];
