@@ -37,6 +37,20 @@ static int read_map(struct imgi_node *node, img_error *err)
     return state->dirty ? 0 : imgi_fail_nomem(err, "a block map");
 }
 
+/* What the header counts, or more: what the map names of the places that the file has. */
+static uint32_t count_places(const struct vdi_state *state, uint64_t present)
+{
+    uint32_t count = state->header.blocks_allocated;
+
+    for (uint32_t block = 0; block < state->header.blocks; block++) {
+        uint32_t place = vdi_entry(state, block);
+
+        if (place < VDI_ENTRY_DISCARD && place < present)
+            count = IMGI_MAX(count, place + 1);
+    }
+    return count;
+}
+
 int vdi_find_used(struct imgi_node *node, img_error *err)
 {
     struct vdi_state *state = vdi_state(node);
@@ -48,9 +62,13 @@ int vdi_find_used(struct imgi_node *node, img_error *err)
         return rc;
     if (file_size > header->offset_data)
         present = imgi_div_up(file_size - header->offset_data, header->block_size);
-    state->next = header->blocks_allocated;
-    state->places = (uint32_t)IMGI_MIN(present, header->blocks_allocated);
+    state->next = count_places(state, present);
+    state->places = (uint32_t)IMGI_MIN(present, state->next);
     state->places = IMGI_MAX(state->places, header->blocks);
+    rc = imgi_policy_limit(node->policy, IMG_LIMIT_TABLE_BYTES, 4 * (uint64_t)state->places,
+                           "the table of the blocks' places", err);
+    if (rc < 0)
+        return rc;
     free(state->used);
     free(state->shared);
     state->used = calloc(1, state->places / 8 + 1);
@@ -122,7 +140,10 @@ void vdi_close(struct imgi_node *node)
     free(state->shared);
 }
 
-/* A child knows its parent by the UUID of its content, which is another one from now on. */
+/*
+ * A child knows its parent by the UUID of its content, which is another one from now on. And a
+ * header that counted too few blocks counts all of them, before there are more.
+ */
 int vdi_begin_write(struct imgi_node *node, img_error *err)
 {
     struct vdi_header *header = &vdi_state(node)->header;
@@ -130,5 +151,6 @@ int vdi_begin_write(struct imgi_node *node, img_error *err)
 
     imgi_ident_uuid(&seed, header->uuid_modify);
     imgi_uuid_swap(header->uuid_modify);
+    header->blocks_allocated = IMGI_MAX(header->blocks_allocated, vdi_state(node)->next);
     return vdi_header_write(node, err);
 }

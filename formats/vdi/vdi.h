@@ -62,7 +62,7 @@ int vdi_open(struct imgi_node *node, img_error *err);
 void vdi_close(struct imgi_node *node);
 /*
  * Find out which places are taken, and which are by more than one block. There are no more places
- * than the header says, and the file has.
+ * than the file has, and the header counts or the map names.
  */
 int vdi_find_used(struct imgi_node *node, img_error *err);
 int vdi_begin_write(struct imgi_node *node, img_error *err);

@@ -319,6 +319,47 @@ static void entries_are_mended(void **state)
     model_end(&model);
 }
 
+/* The header counts too few: what the map names is read, and new blocks go behind it. */
+static void counted_too_low(void **state)
+{
+    struct disk_model model;
+    img_image *image;
+    img_error err = {0};
+
+    (void)state;
+    make_full(&model);
+    patch_le32("disk.vdi", VDI_OFF_BLOCKS_ALLOCATED, 1);
+    image = model_open(&model, 0);
+    model_compare(&model, image);
+    assert_ok(img_close(image, &err), err);
+    assert_int_equal(check(0).corruptions, 1);
+    image = model_open(&model, IMG_OPEN_WRITE);
+    memset(model.expected, 0x77, 1 << 20);
+    assert_ok(img_write(image, 0, model.expected, 1 << 20, &err), err);
+    assert_ok(img_close(image, &err), err);
+    verify(&model);
+    model_end(&model);
+}
+
+/* The bitmaps of a file that is longer than any disk needs it. */
+static void too_many_places(void **state)
+{
+    const img_open_params params = {.format = "vdi"};
+    struct disk_model model;
+    img_image *image;
+    img_error err = {0};
+
+    (void)state;
+    make_full(&model);
+    patch_le32("disk.vdi", VDI_OFF_BLOCK_SIZE, VDI_BLOCK_SIZE_MIN);
+    patch_le32("disk.vdi", VDI_OFF_DISK_SIZE, 5 * VDI_BLOCK_SIZE_MIN);
+    patch_le32("disk.vdi", VDI_OFF_BLOCKS_ALLOCATED, UINT32_MAX);
+    assert_int_equal(truncate("disk.vdi", (off_t)5 << 40), 0);
+    assert_int_equal(img_open(&image, "disk.vdi", &params, &err), IMG_E_LIMIT);
+    assert_non_null(strstr(err.message, "places"));
+    model_end(&model);
+}
+
 /* What has been cut off is no zeros, and nothing is written over that. */
 static void cut_off(void **state)
 {
@@ -351,6 +392,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(leaks_are_mended),
     cmocka_unit_test(shared_places_are_mended),
     cmocka_unit_test(entries_are_mended),
+    cmocka_unit_test(counted_too_low),
+    cmocka_unit_test(too_many_places),
     cmocka_unit_test(cut_off),
 };
 
