@@ -53,6 +53,24 @@ static enum imgi_repair repair_mode(const img_job *job)
     return job->flags & IMG_JOB_REPAIR_LEAKS ? IMGI_REPAIR_LEAKS : IMGI_REPAIR_NONE;
 }
 
+/* What the format itself has to say of the image. Its result is its own: it may count anew. */
+static int check_format(struct imgi_node *node, const struct imgi_checker *checker, img_error *err)
+{
+    img_check_result found = {0}, *sum = checker->result;
+    struct imgi_checker own = *checker;
+    int rc;
+
+    own.result = &found;
+    pthread_mutex_lock(&node->lock);
+    rc = node->driver->check(node, &own, err);
+    pthread_mutex_unlock(&node->lock);
+    found.corruptions += sum->corruptions;
+    found.leaks += sum->leaks;
+    found.check_errors += sum->check_errors;
+    *sum = found;
+    return rc;
+}
+
 int img_check(img_job *given, img_image *image, img_finding_fn *finding, void *opaque,
               img_check_result *result, img_error *err)
 {
@@ -76,11 +94,8 @@ int img_check(img_job *given, img_image *image, img_finding_fn *finding, void *o
         rc = imgi_fail(err, IMG_E_UNSUPPORTED, "This image format does not support checks");
     if (rc == 0 && checker.repair != IMGI_REPAIR_NONE && !node->writable)
         rc = imgi_fail(err, IMG_E_RDONLY, "a repair needs an image that is open for writing");
-    if (rc == 0 && node->driver->check) {
-        pthread_mutex_lock(&node->lock);
-        rc = node->driver->check(node, &checker, err);
-        pthread_mutex_unlock(&node->lock);
-    }
+    if (rc == 0 && node->driver->check)
+        rc = check_format(node, &checker, err);
     img_job_free(own);
     if (rc < 0)
         imgi_error_image(err, node->name);

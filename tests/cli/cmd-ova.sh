@@ -101,6 +101,17 @@ echo 'MD5(m.ovf)= 00' >m.mf
 expect_fail 1 "the algorithm 'MD5'" "$IMG" convert -O raw m.ovf new.raw
 rm m.mf
 
+note "the same of a disk whose format has a check of its own"
+"$IMG" convert -O vmdk -o subformat=streamOptimized disk.qcow2 disk.vmdk
+document 'ovf:href="disk.vmdk"' >m.ovf
+sums m.ovf disk.vmdk | sed "/(disk.vmdk)/{s/= 0/= 1/;t;s/= ./= 0/}" >m.mf
+tar -cf m.ova m.ovf disk.vmdk m.mf
+for file in m.ovf m.ova; do
+    expect_fail 2 "'disk.vmdk' is not what the manifest" "$IMG" check $file
+    expect_fail 1 "'disk.vmdk' is not what the manifest" "$IMG" convert -O raw $file new.raw
+done
+document 'ovf:href="disk.qcow2"' >m.ovf
+
 note "an OVA cut at every block"
 "$IMG" convert -O ova disk.qcow2 whole.ova
 "$IMG" convert -O raw disk.qcow2 disk.raw
