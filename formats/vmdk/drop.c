@@ -146,19 +146,48 @@ int vmdk_sparse_trim(const struct imgi_node *node, struct vmdk_sparse *sparse, i
     return rc;
 }
 
+/*
+ * A redo log's tables lie between its grains, so they go as well: it is as it was made. Until
+ * freeSector is the lower one it tells of space that nothing uses.
+ */
+static int reset_cowd(struct vmdk_sparse *sparse, img_error *err)
+{
+    uint64_t end = imgi_align_up(sparse->header.overhead * VMDK_SECTOR, sparse->grain), file_size;
+    int rc = vmdk_mark_unclean(sparse, err);
+
+    if (rc == 0)
+        rc = imgi_io_size(sparse->io, &file_size, err);
+    if (rc < 0)
+        return rc;
+    for (uint64_t i = 0; i < sparse->gd_entries; i++)
+        imgi_cache_forget(sparse->tables,
+                          (uint64_t)imgi_get_le32(sparse->gd + 4 * i) * VMDK_SECTOR);
+    memset(sparse->gd, 0, (size_t)sparse->gd_entries * 4);
+    sparse->gd_dirty = true;
+    rc = vmdk_tables_write(sparse, err);
+    if (rc == 0)
+        rc = imgi_io_flush(sparse->io, err);
+    return rc == 0 && end < file_size ? cut(sparse, end, err) : rc;
+}
+
+static int make_empty(const struct imgi_node *node, struct vmdk_sparse *sparse, img_error *err)
+{
+    int rc;
+
+    if (sparse->cowd)
+        return reset_cowd(sparse, err);
+    rc = vmdk_sparse_drop(sparse, 0, err);
+    return rc < 0 ? rc : vmdk_sparse_trim(node, sparse, err);
+}
+
 int vmdk_make_empty(struct imgi_node *node, img_error *err)
 {
     const struct vmdk_state *state = vmdk_state(node);
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < state->extent_count; i++) {
-        struct vmdk_sparse *sparse = state->extents[i].sparse;
-
-        if (!sparse)
-            continue;
-        rc = vmdk_sparse_drop(sparse, 0, err);
-        if (rc == 0)
-            rc = vmdk_sparse_trim(node, sparse, err);
+        if (state->extents[i].sparse)
+            rc = make_empty(node, state->extents[i].sparse, err);
     }
     return rc;
 }

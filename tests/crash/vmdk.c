@@ -100,6 +100,7 @@ static int flatten(img_image *image, img_error *err)
 
 #define SMALL "grain_size=4k"
 #define FLAT "subformat=monolithicFlat"
+#define REDO "subformat=vmfsSparse"
 #define PARTS "subformat=twoGbMaxExtentSparse,grain_size=4k"
 
 static const struct scenario scenarios[] = {
@@ -118,6 +119,7 @@ static const struct scenario scenarios[] = {
     {"commit to a flat base", PARTS, 1 << 20, FLAT, 1 << 20, commit, true, false, false},
     {"commit to a smaller flat base", SMALL, 2 << 20, FLAT, 1 << 20, commit, true, false, false},
     {"commit to a base in parts", SMALL, 2 << 20, PARTS, 1 << 20, commit, true, false, false},
+    {"commit a redo log", REDO, 1 << 20, FLAT, 1 << 20, commit, true, false, false},
     {"rebase", SMALL, 1 << 20, SMALL, 1 << 20, rebase, false, false, false},
     {"rebase in parts", PARTS ",zeroed_grain=on", 1 << 20, SMALL, 2 << 20, rebase, false, false,
      false},
@@ -280,14 +282,16 @@ static img_image *create_parts(void)
     return image;
 }
 
-/* The files of an image of that name, as its kind has them. */
-static void load(struct recorder *r, const char *name, const char *flat, const char *part)
+/* All files that there are. IMAGE is the first. */
+static void load(struct recorder *r)
 {
-    disk_load(&r->disk, name);
-    if (access(flat, F_OK) == 0)
-        disk_load(&r->disk, flat);
-    if (access(part, F_OK) == 0)
-        disk_load(&r->disk, part);
+    static const char *const names[] = {IMAGE,         IMAGE "-flat",  IMAGE "-s001",
+                                        IMAGE "-s002", IMAGE "-delta", OTHER,
+                                        BASE,          BASE "-flat",   BASE "-s001"};
+
+    for (size_t i = 0; i < IMGI_COUNT(names); i++)
+        if (access(names[i], F_OK) == 0)
+            disk_load(&r->disk, names[i]);
 }
 
 static void make_files(struct recorder *r)
@@ -308,12 +312,7 @@ static void make_files(struct recorder *r)
         fill(r, create_parts(), &r->content);
     else
         fill(r, create(IMAGE, s->options, s->size, s->base ? BASE : NULL), &r->content);
-    load(r, IMAGE, IMAGE "-flat", IMAGE "-s001");
-    if (s->parts)
-        disk_load(&r->disk, IMAGE "-s002");
-    load(r, OTHER, OTHER "-flat", OTHER "-s001");
-    if (s->base)
-        load(r, BASE, BASE "-flat", BASE "-s001");
+    load(r);
 }
 
 /* The first grain is lost, but for the redundant copy, whose second one is wrong. */
