@@ -10,15 +10,6 @@
 
 #include "vdi.h"
 
-/* Whatever lies behind the end of the disk can be written: it is the rest of a block. */
-int vdi_reach(struct imgi_node *node, uint64_t size, img_error *err)
-{
-    (void)node;
-    (void)size;
-    (void)err;
-    return 0;
-}
-
 static int judge_size(const struct imgi_node *node, uint64_t size, img_error *err)
 {
     const struct vdi_header *header = &vdi_state(node)->header;
@@ -33,6 +24,42 @@ static int judge_size(const struct imgi_node *node, uint64_t size, img_error *er
         return imgi_fail(err, IMG_E_INVAL, "a VDI image has %u blocks of %u bytes at most",
                          VDI_BLOCKS_MAX, header->block_size);
     return imgi_policy_limit(node->policy, IMG_LIMIT_TABLE_BYTES, 4 * blocks, "block map", err);
+}
+
+/* The rest of the block that the disk's end cuts; who shares a place cannot read it anyhow. */
+static int clear_rest(struct imgi_node *node, img_error *err)
+{
+    const struct vdi_state *state = vdi_state(node);
+    uint32_t size = state->header.block_size, block = (uint32_t)(node->size / size), place;
+    uint64_t inside = node->size % size;
+
+    if (inside == 0)
+        return 0;
+    place = vdi_entry(state, block);
+    if (place >= VDI_ENTRY_DISCARD || vdi_bit(state->shared, place))
+        return 0;
+    return imgi_io_zero(node->file, vdi_host(state, place) + inside, size - inside, true, err);
+}
+
+/*
+ * The space needs nothing, but blocks behind the disk's end, of one that was larger once, would
+ * show what they hold.
+ */
+int vdi_reach(struct imgi_node *node, uint64_t size, img_error *err)
+{
+    struct vdi_state *state = vdi_state(node);
+    uint32_t block = (uint32_t)imgi_div_up(node->size, state->header.block_size);
+    int rc = judge_size(node, size, err);
+
+    if (rc == 0)
+        rc = clear_rest(node, err);
+    if (rc < 0)
+        return rc;
+    for (; block < state->header.blocks; block++)
+        if (vdi_entry(state, block) != VDI_ENTRY_ABSENT)
+            vdi_entry_set(state, block, VDI_ENTRY_ABSENT);
+    rc = vdi_flush(node, err);
+    return rc < 0 ? rc : imgi_io_flush(node->file, err);
 }
 
 /* What header and map will be; nobody sees them before they are on disk. */

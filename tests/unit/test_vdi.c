@@ -360,6 +360,29 @@ static void too_many_places(void **state)
     model_end(&model);
 }
 
+/* What was behind the end of the disk does not come back when the disk grows. */
+static void growth_is_zeros(void **state)
+{
+    struct disk_model model;
+    img_image *image;
+    img_error err = {0};
+
+    (void)state;
+    make_full(&model);
+    patch_le32("disk.vdi", VDI_OFF_DISK_SIZE, (3 << 20) + 512);
+    image = model_open(&model, IMG_OPEN_WRITE);
+    assert_ok(img_resize(image, MODEL_SIZE, &err), err);
+    memset(model.expected + (3 << 20) + 512, 0, (3 << 20) - 512);
+    model_compare(&model, image);
+    model.expected[5 << 20] = 1;
+    assert_ok(img_write(image, 5 << 20, model.expected + (5 << 20), 1, &err), err);
+    assert_ok(img_close(image, &err), err);
+    image = model_open(&model, 0);
+    model_compare(&model, image);
+    assert_ok(img_close(image, &err), err);
+    model_end(&model);
+}
+
 /* What has been cut off is no zeros, and nothing is written over that. */
 static void cut_off(void **state)
 {
@@ -394,6 +417,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(entries_are_mended),
     cmocka_unit_test(counted_too_low),
     cmocka_unit_test(too_many_places),
+    cmocka_unit_test(growth_is_zeros),
     cmocka_unit_test(cut_off),
 };
 
