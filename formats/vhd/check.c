@@ -95,15 +95,50 @@ static void look_at_blocks(struct check *check)
                    (unsigned long long)vhd_entry(state, first_shared) * VHD_SECTOR);
 }
 
+/* The parent is not found without them. */
+static void look_at_locators(struct check *check)
+{
+    const struct vhd_state *state = check->state;
+
+    for (size_t i = 0; i < VHD_LOCATORS; i++) {
+        const struct vhd_locator *locator = &state->header.locators[i];
+
+        if (vhd_has_locator(state, i) &&
+            !imgi_span_ok(locator->offset, locator->length, check->file_size))
+            imgi_found(
+                check->checker, IMGI_FINDING_CORRUPTION,
+                "ERROR dynamic header: parent locator %zu: %u bytes at 0x%llx reach past the "
+                "end of the file",
+                i, locator->length, (unsigned long long)locator->offset);
+    }
+}
+
+/*
+ * Where gaps count: in front of the first block there may be more than is known here, which other
+ * programs have put there.
+ */
+static uint64_t first_block(const struct vhd_slot *slots, size_t count)
+{
+    uint64_t end = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        if (slots[i].block != VHD_ENTRY_ABSENT)
+            return slots[i].start;
+        end = IMGI_MAX(end, slots[i].end);
+    }
+    return end;
+}
+
 /* Space that would hold a block, and that nobody has. */
 static int look_for_space(struct check *check, img_error *err)
 {
     const struct vhd_state *state = check->state;
-    uint64_t lost = 0, at = 0, size = vhd_slot_bytes(state);
+    uint64_t lost = 0, at, size = vhd_slot_bytes(state);
     struct vhd_slot *slots = NULL;
     size_t count = 0;
     int rc = vhd_slots_sort(state, &slots, &count, err);
 
+    at = rc == 0 ? first_block(slots, count) : 0;
     for (size_t i = 0; rc == 0 && i < count; i++) {
         if (slots[i].start > at)
             lost += (IMGI_MIN(slots[i].start, state->end) - IMGI_MIN(at, state->end)) / size;
@@ -133,6 +168,7 @@ static int look(struct check *check, img_error *err)
     if (rc < 0)
         return rc;
     look_at_blocks(check);
+    look_at_locators(check);
     return look_for_space(check, err);
 }
 
@@ -187,7 +223,7 @@ static int move_block(struct imgi_node *node, const struct vhd_slot *slot, uint6
 /* The last blocks go where nobody is. */
 static int fill_gaps(struct check *check, struct vhd_slot *slots, size_t count, img_error *err)
 {
-    uint64_t at = 0, size = vhd_slot_bytes(check->state);
+    uint64_t at = first_block(slots, count), size = vhd_slot_bytes(check->state);
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < count; i++) {

@@ -92,6 +92,7 @@ struct vhd_footer {
 
 struct vhd_locator {
     uint32_t code;   /* "W2ru", "W2ku", "MacX"; 0: none */
+    uint32_t space;  /* that is kept for it: sectors, and from some writers bytes */
     uint32_t length; /* bytes */
     uint64_t offset;
 };

@@ -84,6 +84,7 @@ int vhd_header_decode(const uint8_t bytes[VHD_HEADER_BYTES], struct vhd_header *
         const uint8_t *at = bytes + VHD_OFF_LOCATORS + i * VHD_LOCATOR_BYTES;
 
         header->locators[i].code = imgi_get_be32(at);
+        header->locators[i].space = imgi_get_be32(at + 4);
         header->locators[i].length = imgi_get_be32(at + 8);
         header->locators[i].offset = imgi_get_be64(at + 16);
     }

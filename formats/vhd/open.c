@@ -160,8 +160,9 @@ static int find_end(struct imgi_node *node, img_error *err)
         return rc;
     if (end > size && node->writable && !(node->flags & IMG_OPEN_CHECK))
         return imgi_fail(err, IMG_E_CORRUPT,
-                         "block allocation table: the blocks end at 0x%llx, past the end of the "
-                         "file (%llu bytes). The image has been truncated.",
+                         "block allocation table: the blocks and what leads to the parent end at "
+                         "0x%llx, past the end of the file (%llu bytes). The image has been "
+                         "truncated.",
                          (unsigned long long)end, (unsigned long long)size);
     if (!state->footer_found || end > state->end)
         state->end = end;

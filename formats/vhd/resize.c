@@ -10,15 +10,6 @@
 
 #include "vhd.h"
 
-/* Whatever lies behind the end of the disk can be written: it is the rest of a block. */
-int vhd_reach(struct imgi_node *node, uint64_t size, img_error *err)
-{
-    (void)node;
-    (void)size;
-    (void)err;
-    return 0;
-}
-
 /* The footer of a disk of that size, by the rule that readers of this image follow. */
 static int choose_footer(const struct imgi_node *node, uint64_t size, struct vhd_footer *footer,
                          img_error *err)
@@ -178,6 +169,55 @@ static int grow_bat(struct imgi_node *node, uint32_t entries, img_error *err)
     free(plan.shared);
     free(plan.full);
     return rc;
+}
+
+/* The rest of the block that the disk's end cuts; who shares one cannot read it anyhow. */
+static int clear_rest(struct imgi_node *node, img_error *err)
+{
+    struct vhd_state *state = vhd_state(node);
+    uint64_t size = state->header.block_size, block = node->size / size;
+    uint64_t inside = node->size % size;
+
+    if (inside == 0 || vhd_entry(state, block) == VHD_ENTRY_ABSENT || vhd_bit(state->shared, block))
+        return 0;
+    return imgi_io_zero(
+        node->file, (uint64_t)vhd_entry(state, block) * VHD_SECTOR + state->bitmap_bytes + inside,
+        size - inside, true, err);
+}
+
+/* Blocks behind the disk's end, of one that was larger once, would show what they hold. */
+static int drop_blocks(struct imgi_node *node, img_error *err)
+{
+    struct vhd_state *state = vhd_state(node);
+    uint64_t block = imgi_div_up(node->size, state->header.block_size), end;
+    bool dropped = false;
+    int rc;
+
+    for (; block < state->header.bat_entries; block++) {
+        if (vhd_entry(state, block) == VHD_ENTRY_ABSENT)
+            continue;
+        vhd_entry_set(state, block, (uint64_t)VHD_ENTRY_ABSENT * VHD_SECTOR);
+        dropped = true;
+    }
+    rc = dropped ? vhd_find_shared(state, &end, err) : 0;
+    return rc < 0 ? rc : vhd_flush(node, err);
+}
+
+/*
+ * The space itself needs nothing. The disk may become larger than was asked for, so all of the last
+ * block's rest is cleared.
+ */
+int vhd_reach(struct imgi_node *node, uint64_t size, img_error *err)
+{
+    struct vhd_footer footer = vhd_state(node)->footer;
+    int rc = choose_footer(node, size, &footer, err);
+
+    if (rc < 0 || vhd_is_fixed(vhd_state(node)))
+        return rc;
+    rc = clear_rest(node, err);
+    if (rc == 0)
+        rc = drop_blocks(node, err);
+    return rc < 0 ? rc : imgi_io_flush(node->file, err);
 }
 
 int vhd_resize(struct imgi_node *node, uint64_t size, enum img_preallocation mode, img_error *err)

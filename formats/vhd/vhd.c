@@ -52,10 +52,27 @@ static int vhd_discard(struct imgi_node *node, uint64_t offset, uint64_t length,
     return rc;
 }
 
-/* An image whose last footer was damaged gets a new one before anything changes. */
+/* The copy in front must stand in for the footer when a block is written over that. */
+static int renew_copy(struct imgi_node *node, img_error *err)
+{
+    struct vhd_state *state = vhd_state(node);
+    uint8_t copy[VHD_FOOTER_BYTES];
+    int rc = imgi_io_read(node->file, copy, sizeof(copy), 0, err);
+
+    if (rc < 0 || memcmp(copy, state->foot, sizeof(copy)) == 0)
+        return rc;
+    rc = imgi_io_write(node->file, state->foot, sizeof(copy), 0, err);
+    return rc < 0 ? rc : imgi_io_flush(node->file, err);
+}
+
+/* The footer and its copy are there and alike before anything changes. */
 static int vhd_begin_write(struct imgi_node *node, img_error *err)
 {
-    return vhd_state(node)->footer_found ? 0 : vhd_footer_write(node, err);
+    struct vhd_state *state = vhd_state(node);
+
+    if (!state->footer_found)
+        return vhd_footer_write(node, err);
+    return vhd_is_fixed(state) ? 0 : renew_copy(node, err);
 }
 
 /* The parent would have what the child brings, and the child would keep it as well. */

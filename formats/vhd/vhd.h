@@ -82,12 +82,17 @@ struct vhd_slot {
     uint32_t block; /* VHD_ENTRY_ABSENT: metadata */
 };
 
+/* Whether a parent locator is there. Only children have any. */
+static inline bool vhd_has_locator(const struct vhd_state *state, size_t n)
+{
+    return state->footer.type == VHD_TYPE_DIFFERENCING && state->header.locators[n].code != 0;
+}
 /* All of them in order, metadata too, to be freed. */
 int vhd_slots_sort(const struct vhd_state *state, struct vhd_slot **slots, size_t *count,
                    img_error *err);
 /*
- * Mark the blocks that overlap one another, the header or the BAT, or lie before them. *end: of the
- * last block or metadata.
+ * Mark the blocks that overlap one another, the header, the BAT or a parent locator, or lie before
+ * them. *end: of the last block or metadata.
  */
 int vhd_find_shared(struct vhd_state *state, uint64_t *end, img_error *err);
 

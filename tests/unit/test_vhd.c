@@ -335,9 +335,9 @@ static void is_not_committed(void **state)
     model_end(&model);
 }
 
-static img_check_result check(unsigned repair)
+static img_check_result check_image(const char *name, unsigned repair)
 {
-    struct disk_model model = {.name = "disk.vhd", .format = "vpc"};
+    struct disk_model model = {.name = name, .format = "vpc"};
     img_image *image = model_open(&model, IMG_OPEN_CHECK | (repair ? (unsigned)IMG_OPEN_WRITE : 0));
     img_job *job = img_job_new();
     img_check_result result = {0};
@@ -348,6 +348,11 @@ static img_check_result check(unsigned repair)
     assert_ok(img_close(image, &err), err);
     img_job_free(job);
     return result;
+}
+
+static img_check_result check(unsigned repair)
+{
+    return check_image("disk.vhd", repair);
 }
 
 /* A disk of three blocks of data: 0, 1 and 2. */
@@ -384,8 +389,8 @@ static void leaks_are_mended(void **state)
 
     (void)state;
     make_full(&model);
-    patch_be32("disk.vhd", BAT, VHD_ENTRY_ABSENT);
-    memset(model.expected, 0, VHD_BLOCK_SIZE);
+    patch_be32("disk.vhd", BAT + 4, VHD_ENTRY_ABSENT);
+    memset(model.expected + VHD_BLOCK_SIZE, 0, VHD_BLOCK_SIZE);
     assert_int_equal(check(0).leaks, 1);
     assert_int_equal(check(IMG_JOB_REPAIR_LEAKS).leaks_fixed, 1);
     verify(&model);
@@ -439,6 +444,132 @@ static void footers_are_mended(void **state)
     patch("disk.vhd", 100, "x", 1);
     patch("disk.vhd", end + 100, "x", 1);
     assert_int_equal(read_first("disk.vhd", 0, NULL), IMG_E_CORRUPT);
+    model_end(&model);
+}
+
+/* A copy that is not up to date cannot stand in for the footer: it is, before that is overwritten.
+ */
+static void copy_is_renewed(void **state)
+{
+    uint8_t foot[VHD_FOOTER_BYTES], copy[VHD_FOOTER_BYTES];
+    struct disk_model model;
+    img_image *image;
+    img_error err = {0};
+
+    (void)state;
+    make_full(&model);
+    load("disk.vhd", 0, foot, sizeof(foot));
+    memcpy(copy, foot, sizeof(foot));
+    imgi_put_be64(copy + VHD_OFF_CURRENT_SIZE, 4 << 20);
+    imgi_put_be32(copy + VHD_OFF_CHECKSUM, vhd_checksum(copy, sizeof(copy), VHD_OFF_CHECKSUM));
+    patch("disk.vhd", 0, copy, sizeof(copy));
+    image = model_open(&model, IMG_OPEN_WRITE);
+    assert_ok(img_write(image, 7 << 20, model.expected, 1, &err), err);
+    load("disk.vhd", 0, copy, sizeof(copy));
+    assert_memory_equal(copy, foot, sizeof(foot));
+    model.expected[7 << 20] = model.expected[0];
+    assert_ok(img_close(image, &err), err);
+    verify(&model);
+    model_end(&model);
+}
+
+/* Let the disk end earlier than its blocks do. */
+static void set_size(const char *name, uint64_t size)
+{
+    uint8_t foot[VHD_FOOTER_BYTES];
+
+    load(name, 0, foot, sizeof(foot));
+    imgi_put_be64(foot + VHD_OFF_CURRENT_SIZE, size);
+    imgi_put_be32(foot + VHD_OFF_CHECKSUM, vhd_checksum(foot, sizeof(foot), VHD_OFF_CHECKSUM));
+    patch(name, 0, foot, sizeof(foot));
+    patch(name, file_size(name) - VHD_FOOTER_BYTES, foot, sizeof(foot));
+}
+
+/* What was behind the end of the disk does not come back when the disk grows. */
+static void growth_is_zeros(void **state)
+{
+    struct disk_model model;
+    img_image *image;
+    img_error err = {0};
+
+    (void)state;
+    make_full(&model);
+    set_size("disk.vhd", (3 << 20) + 512);
+    image = model_open(&model, IMG_OPEN_WRITE);
+    assert_ok(img_resize(image, MODEL_SIZE, &err), err);
+    memset(model.expected + (3 << 20) + 512, 0, (3 << 20) - 512);
+    model_compare(&model, image);
+    model.expected[5 << 20] = 1;
+    assert_ok(img_write(image, 5 << 20, model.expected + (5 << 20), 1, &err), err);
+    assert_ok(img_close(image, &err), err);
+    image = model_open(&model, 0);
+    model_compare(&model, image);
+    assert_ok(img_close(image, &err), err);
+    model_end(&model);
+}
+
+/* The parent of child.vhd can be read through it. */
+static void judge_parent(void)
+{
+    img_image *image = model_open(&(struct disk_model){.name = "child.vhd", .format = "vpc"}, 0);
+    img_error err = {0};
+    uint8_t byte = 0;
+
+    assert_ok(img_read(image, 8 << 20, &byte, 1, &err), err);
+    assert_int_equal(byte, 0xa5);
+    assert_ok(img_close(image, &err), err);
+}
+
+/* Neither a new block nor one that is moved lies over what leads to the parent. */
+static void locators_are_kept(void **state)
+{
+    struct disk_model model;
+    img_image *image;
+    img_error err = {0};
+    size_t end;
+
+    (void)state;
+    model_begin(&model, "vpc", "child.vhd");
+    model_parent(&model, "parent.vhd", "force_size=on");
+    make_child("child.vhd", "parent.vhd");
+    end = file_size("child.vhd");
+    assert_int_equal(truncate("child.vhd", (off_t)(end - VHD_FOOTER_BYTES)), 0);
+    image = model_open(&model, IMG_OPEN_WRITE);
+    assert_ok(img_write(image, 0, "x", 1, &err), err);
+    assert_ok(img_write(image, VHD_BLOCK_SIZE, "x", 1, &err), err);
+    assert_ok(img_write(image, 2 * VHD_BLOCK_SIZE, "x", 1, &err), err);
+    assert_ok(img_close(image, &err), err);
+    judge_parent();
+    patch_be32("child.vhd", BAT, VHD_ENTRY_ABSENT);
+    patch_be32("child.vhd", BAT + 4, VHD_ENTRY_ABSENT);
+    assert_int_equal(check_image("child.vhd", IMG_JOB_REPAIR_LEAKS).leaks, 0);
+    judge_parent();
+    model_end(&model);
+}
+
+/* A locator that leads nowhere is told, and nothing is written behind it. */
+static void locator_past_the_end(void **state)
+{
+    const img_open_params params = {.format = "vpc", .flags = IMG_OPEN_WRITE};
+    struct disk_model model;
+    uint8_t head[VHD_HEADER_BYTES];
+    img_image *image;
+    img_error err = {0};
+
+    (void)state;
+    model_begin(&model, "vpc", "child.vhd");
+    model_parent(&model, "parent.vhd", "force_size=on");
+    make_child("child.vhd", "parent.vhd");
+    load("child.vhd", VHD_FOOTER_BYTES, head, sizeof(head));
+    memcpy(head + VHD_OFF_LOCATORS + VHD_LOCATOR_BYTES, "MacX", 4);
+    imgi_put_be32(head + VHD_OFF_LOCATORS + VHD_LOCATOR_BYTES + 8, 100);
+    imgi_put_be64(head + VHD_OFF_LOCATORS + VHD_LOCATOR_BYTES + 16, UINT64_MAX - 50);
+    imgi_put_be32(head + VHD_OFF_HEADER_CHECKSUM,
+                  vhd_checksum(head, sizeof(head), VHD_OFF_HEADER_CHECKSUM));
+    patch("child.vhd", VHD_FOOTER_BYTES, head, sizeof(head));
+    judge_parent();
+    assert_int_equal(check_image("child.vhd", 0).corruptions, 1);
+    assert_int_equal(img_open(&image, "child.vhd", &params, &err), IMG_E_CORRUPT);
     model_end(&model);
 }
 
@@ -521,6 +652,10 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(leaks_are_mended),
     cmocka_unit_test(overlaps_are_found),
     cmocka_unit_test(footers_are_mended),
+    cmocka_unit_test(copy_is_renewed),
+    cmocka_unit_test(growth_is_zeros),
+    cmocka_unit_test(locators_are_kept),
+    cmocka_unit_test(locator_past_the_end),
     cmocka_unit_test(cut_off),
     cmocka_unit_test(short_footer),
     cmocka_unit_test(bitmaps_are_filled),
