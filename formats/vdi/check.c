@@ -2,10 +2,13 @@
  * Has every block a place of its own, that the file has and the header counts?
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * A repair goes in this order, each step on disk before the next: the header's count, entries that
- * lead nowhere (their blocks read as zeros), copies for blocks that share a place. Places that
- * nobody has are filled with the last blocks, so that the file becomes shorter. Then all is checked
- * again, and what that finds is what remains.
+ * A repair goes in this order, each step on disk before the next: the header's count, copies for
+ * blocks that share a place. Places that nobody has are filled with the last blocks, so that the
+ * file becomes shorter. Then all is checked again, and what that finds is what remains.
+ *
+ * Blocks past the end of the file stay as they are: that their data is lost must be an error to
+ * who reads them, not zeros. As long as there are any, nothing is given a place, which could be
+ * one of theirs.
  *
  * Faults of one kind are told as one, since a hostile image can have millions.
  */
@@ -55,10 +58,12 @@ static void report_faults(const struct check *check)
     for (size_t i = 0; i < FAULTS; i++) {
         if (check->faults[i].count > 0)
             imgi_found(check->checker, IMGI_FINDING_CORRUPTION,
-                       "ERROR block map: %u blocks %s, the first is block %u (place %u, 0x%llx)",
+                       "ERROR block map: %u blocks %s, the first is block %u (place %u, 0x%llx; the "
+                       "disk's bytes from 0x%llx on)",
                        check->faults[i].count, what[i], check->faults[i].block,
                        check->faults[i].place,
-                       (unsigned long long)vdi_host(check->state, check->faults[i].place));
+                       (unsigned long long)vdi_host(check->state, check->faults[i].place),
+                       (unsigned long long)check->faults[i].block * check->node->cluster_size);
     }
 }
 
@@ -118,19 +123,23 @@ static bool is_second(struct check *check, uint32_t block)
     return true;
 }
 
+/* Whether data is missing, so that nobody can be given a place. */
+static bool is_cut(const struct check *check)
+{
+    return check->faults[FAULT_PAST_END].count > 0;
+}
+
 static int mend_entries(struct check *check, img_error *err)
 {
     struct vdi_state *state = check->state;
     int rc = 0;
 
-    state->header.blocks_allocated = check->end;
-    for (uint32_t block = 0; block < state->header.blocks; block++)
-        if (judge(check, block) == FAULT_PAST_END)
-            vdi_entry_set(state, block, VDI_ENTRY_ABSENT);
+    state->header.blocks_allocated = IMGI_MAX(state->header.blocks_allocated, check->end);
     state->changed = true;
     rc = vdi_flush(check->node, err);
-    if (rc == 0)
-        rc = vdi_find_used(check->node, err);
+    if (rc < 0 || is_cut(check))
+        return rc;
+    rc = vdi_find_used(check->node, err);
     for (uint32_t block = 0; rc == 0 && block < state->header.blocks; block++)
         if (judge(check, block) == FAULT_SHARED && is_second(check, block))
             rc = vdi_move_block(check->node, block, check->end++, err);
@@ -198,9 +207,11 @@ static int mend(struct check *check, img_error *err)
     int rc = 0;
 
     if (result->corruptions > 0 && check->checker->repair == IMGI_REPAIR_ALL) {
+        uint64_t left = is_cut(check) ? 1 + (check->faults[FAULT_SHARED].count > 0) : 0;
+
         rc = mend_entries(check, err);
-        result->corruptions_fixed = result->corruptions;
-        result->corruptions = 0;
+        result->corruptions_fixed = result->corruptions - left;
+        result->corruptions = left;
         if (rc == 0)
             rc = vdi_find_used(check->node, err);
     }

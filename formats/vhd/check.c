@@ -1,10 +1,11 @@
 /*
  * Do the footers, the header and the blocks agree? SPDX-License-Identifier: BSD-2-Clause
  *
- * A repair writes what is told twice from the copy that is good, lets entries that lead past the
- * end of the file go (their blocks read as zeros), and moves the last blocks to where nobody is, so
- * that the file becomes shorter. Blocks that overlap stay as they are: nothing tells whose the data
- * is. Then all is checked again, and what that finds is what remains.
+ * A repair writes what is told twice from the copy that is good, and moves the last blocks to where
+ * nobody is, so that the file becomes shorter. Blocks that overlap stay as they are: nothing tells
+ * whose the data is. So do blocks past the end of the file: that their data is lost must be an
+ * error to who reads them, not zeros. Then all is checked again, and what that finds is what
+ * remains.
  *
  * Faults of one kind are told as one, since a hostile image can have millions.
  */
@@ -20,7 +21,7 @@ struct check {
     struct vhd_state *state;
     struct imgi_checker *checker;
     uint64_t file_size;
-    bool copy_differs, header_sum, past_end; /* faults that can be mended */
+    bool copy_differs, header_sum; /* faults that can be mended */
     bool copy_old;
 };
 
@@ -80,13 +81,13 @@ static void look_at_blocks(struct check *check)
             first_shared = block;
         }
     }
-    check->past_end = past > 0;
     if (past > 0)
         imgi_found(check->checker, IMGI_FINDING_CORRUPTION,
                    "ERROR block allocation table: %llu blocks lie past the end of the file, the "
-                   "first is block %llu (0x%llx)",
+                   "first is block %llu (0x%llx; the disk's bytes from 0x%llx on)",
                    (unsigned long long)past, (unsigned long long)first_past,
-                   (unsigned long long)vhd_entry(state, first_past) * VHD_SECTOR);
+                   (unsigned long long)vhd_entry(state, first_past) * VHD_SECTOR,
+                   (unsigned long long)first_past * check->node->cluster_size);
     if (shared > 0)
         imgi_found(check->checker, IMGI_FINDING_CORRUPTION,
                    "ERROR block allocation table: %llu blocks overlap other ones or metadata, the "
@@ -159,7 +160,7 @@ static int look(struct check *check, img_error *err)
     uint64_t end;
     int rc = imgi_io_size(check->node->file, &check->file_size, err);
 
-    check->copy_differs = check->header_sum = check->past_end = false;
+    check->copy_differs = check->header_sum = false;
     if (rc == 0)
         rc = look_at_copies(check, err);
     if (rc < 0 || vhd_is_fixed(check->state))
@@ -187,12 +188,7 @@ static int mend_metadata(struct check *check, img_error *err)
         rc = imgi_io_write(node->file, state->head, VHD_HEADER_BYTES, state->footer.data_offset,
                            err);
     }
-    for (uint64_t block = 0; rc == 0 && block < state->header.bat_entries; block++)
-        if (vhd_entry(state, block) != VHD_ENTRY_ABSENT &&
-            !imgi_span_ok((uint64_t)vhd_entry(state, block) * VHD_SECTOR, vhd_slot_bytes(state),
-                          check->file_size))
-            vhd_entry_set(state, block, (uint64_t)VHD_ENTRY_ABSENT * VHD_SECTOR);
-    return rc < 0 ? rc : vhd_flush(node, err);
+    return rc;
 }
 
 /* Copy a block, with its bitmap, and let the BAT name the new place. */
@@ -276,7 +272,7 @@ static int mend(struct check *check, img_error *err)
     int rc = 0;
 
     if (result->corruptions > 0 && check->checker->repair == IMGI_REPAIR_ALL) {
-        uint64_t mended = (uint64_t)check->copy_differs + check->header_sum + check->past_end;
+        uint64_t mended = (uint64_t)check->copy_differs + check->header_sum;
 
         rc = mend_metadata(check, err);
         result->corruptions_fixed = mended;

@@ -43,6 +43,13 @@ lost() {
     [ "$status" = "$3" ] || { cat out; fail "$2: check gives $status, not $3"; }
 }
 
+# unmended FORMAT FILE: a repair leaves what is lost an error.
+unmended() {
+    cp "$2" mended
+    expect_fail 2 "past the end of the file" "$IMG" check -r all -f "$1" mended
+    lost "$1" mended 2
+}
+
 # salvaged FORMAT FILE: what is there comes over, the rest is zeros and counted.
 salvaged() {
     "$IMG" convert --salvage -f "$1" -O raw "$2" out.raw >salvage.out 2>&1 || {
@@ -107,6 +114,7 @@ for options in static=off static=on; do
     "$QEMU_IMG" convert -f raw -O vdi -o $options disk.raw d.vdi
     cut d.vdi
     lost vdi d.vdi 2
+    unmended vdi d.vdi
     salvaged vdi d.vdi
 done
 
@@ -114,6 +122,7 @@ note "dynamic VHD"
 "$QEMU_IMG" convert -f raw -O vpc -o force_size=on disk.raw d.vhd
 cut d.vhd
 lost vpc d.vhd 2
+unmended vpc d.vhd
 salvaged vpc d.vhd
 
 note "fixed VHD: its footer is lost with its second half"

@@ -577,6 +577,7 @@ static void cut_off(void **state)
 {
     const img_open_params params = {.format = "vpc", .flags = IMG_OPEN_WRITE};
     struct disk_model model;
+    img_check_result result;
     img_image *image;
     img_error err = {0};
 
@@ -590,9 +591,12 @@ static void cut_off(void **state)
     assert_true(img_read(image, 4 << 20, model.found, 2 << 20, &err) < 0);
     img_abandon(image);
     assert_int_equal(check(0).corruptions, 1);
-    assert_int_equal(check(IMG_JOB_REPAIR_ALL).corruptions_fixed, 1);
-    memset(model.expected + (4 << 20), 0, 2 << 20);
-    verify(&model);
+    result = check(IMG_JOB_REPAIR_ALL);
+    assert_int_equal(result.corruptions_fixed, 0);
+    assert_int_equal(result.corruptions, 1);
+    image = model_open(&model, 0);
+    assert_true(img_read(image, 4 << 20, model.found, 2 << 20, &err) < 0);
+    img_abandon(image);
     model_end(&model);
 }
 
