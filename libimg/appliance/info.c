@@ -134,12 +134,14 @@ static int say(void *opaque, struct imgi_info *info, img_error *err)
     return 0;
 }
 
-/* The name of a file, if it is one, and no image was asked for. */
+/* The name of a file, if it is one and no pipe, and no image was asked for. */
 static bool may_be_appliance(const char *name, const img_open_params *params, const char **path)
 {
     *path = name;
     if (!params)
         return true;
+    if ((params->flags & IMG_OPEN_PIPE) && imgi_pipe_named(name))
+        return false;
     if (params->disk || (params->flags & IMG_OPEN_OPTIONS) ||
         (params->format && !imgi_is_appliance_format(params->format)))
         return false;

@@ -158,3 +158,10 @@ expect_fail 2 "no end-of-stream marker" "$IMG" check - < <(head -c $((length - 5
 expect_fail 2 "padding behind the end" "$IMG" check - < <(cat disk.vmdk && head -c 512 /dev/zero)
 { cat disk.vmdk && printf x; } >behind.vmdk
 expect_fail 2 "data behind the end" "$IMG" check - <behind.vmdk
+
+note "an appliance of that name is another file"
+"$IMG" convert -O ova disk.qcow2 appliance.ova
+mv appliance.ova ./-
+"$IMG" info ./- | grep -qx 'file format: ova' || fail "the file cannot be named"
+"$IMG" info - <disk.vmdk >info.out
+grep -qx 'file format: vmdk' info.out || fail "info of a pipe tells of a file: $(head -1 info.out)"
