@@ -42,7 +42,8 @@ static void warn_unverified(const struct conversion *conversion, size_t n)
 {
     if (img_appliance_manifest(conversion->sources[n]) == IMG_MANIFEST_MISSING &&
         !(conversion->args->flags & IMG_JOB_NO_VERIFY))
-        cli_warn(conversion->cli, "'%s' has no manifest: what is in it cannot be verified",
+        cli_warn(conversion->cli,
+                 "'%s': the appliance has no manifest: what is in it cannot be verified",
                  img_name(conversion->sources[n]));
 }
 

@@ -275,8 +275,8 @@ IMG_API int img_open(img_image **image, const char *name, const img_open_params 
 IMG_API size_t img_appliance_next_disk(const img_image *image);
 
 enum img_manifest {
-    IMG_MANIFEST_NONE,    /* the image is of no appliance */
-    IMG_MANIFEST_MISSING, /* what is in the appliance cannot be verified */
+    IMG_MANIFEST_NONE,    /* no image of the chain is of an appliance */
+    IMG_MANIFEST_MISSING, /* what is in an appliance of the chain cannot be verified */
     IMG_MANIFEST_PRESENT  /* img_convert verifies the disk, img_check all files */
 };
 IMG_API enum img_manifest img_appliance_manifest(const img_image *image);

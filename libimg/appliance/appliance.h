@@ -73,6 +73,14 @@ struct imgi_names {
 };
 int imgi_appliance_names(const struct imgi_appliance *appliance, const struct imgi_ovf_file *file,
                          struct imgi_names *names, img_error *err);
+/* Names of all Files together: more are not looked at, since several Files may mean the same. */
+#define IMGI_APPLIANCE_NAMES_MAX 8192u
+/*
+ * Names of all files that a disk, opened as node, is made of: those of its File, and what its
+ * images name beside the document, which are *own to begin with, and then the others.
+ */
+int imgi_appliance_disk_names(const struct imgi_node *node, struct imgi_names *names, size_t *own,
+                              img_error *err);
 void imgi_names_clear(struct imgi_names *names);
 /* Open all of a disk: one file, or chunks one behind the other. Refuses what cannot be read. */
 int imgi_appliance_open_disk(const struct imgi_appliance *appliance, size_t index,
@@ -89,14 +97,14 @@ int imgi_appliance_verify(const struct imgi_appliance *appliance, const char *na
 
 /* A disk being verified by a thread of its own, with the OVF document. */
 struct imgi_verifier;
-/* *verifier is NULL when there is no manifest. */
-int imgi_verifier_begin(struct imgi_verifier **verifier, const struct imgi_appliance *appliance,
-                        size_t disk, img_error *err);
+/* The node is a disk of an appliance. *verifier is NULL when there is no manifest. */
+int imgi_verifier_begin(struct imgi_verifier **verifier, const struct imgi_node *node,
+                        img_error *err);
 /* Wait for it. stop: the result does not matter any more. NULL is allowed. */
 int imgi_verifier_end(struct imgi_verifier *verifier, bool stop, img_error *err);
 
-/* All files against the manifest; faults are counted. */
-int imgi_appliance_check(const struct imgi_appliance *appliance, struct imgi_checker *checker,
+/* All files, and those of the disk that was opened, against the manifest; faults are counted. */
+int imgi_appliance_check(const struct imgi_node *node, struct imgi_checker *checker,
                          img_error *err);
 
 #endif

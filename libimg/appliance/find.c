@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "appliance.h"
@@ -156,6 +157,56 @@ int imgi_appliance_names(const struct imgi_appliance *appliance, const struct im
     } else if (rc == 0) {
         rc = add_name(names, name, err);
     }
+    if (rc < 0)
+        imgi_names_clear(names);
+    return rc;
+}
+
+static bool has_name(const struct imgi_names *names, const char *name)
+{
+    for (size_t i = 0; i < names->count; i++) {
+        if (strcmp(names->list[i], name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Add the file, unless it lies elsewhere: then the user has named it, and no image. */
+static int add_beside(const struct imgi_appliance *appliance, const char *path,
+                      struct imgi_names *names, img_error *err)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    struct stat named, found;
+    char *beside, *copy;
+    bool same;
+
+    if (has_name(names, name) || imgi_appliance_path(appliance, name, &beside, NULL) < 0)
+        return 0;
+    same = stat(path, &named) == 0 && stat(beside, &found) == 0 && named.st_dev == found.st_dev &&
+           named.st_ino == found.st_ino;
+    free(beside);
+    if (!same)
+        return 0;
+    copy = strdup(name);
+    return copy ? add_name(names, copy, err) : imgi_fail_nomem(err, "an appliance");
+}
+
+int imgi_appliance_disk_names(const struct imgi_node *node, struct imgi_names *names, size_t *own,
+                              img_error *err)
+{
+    const struct imgi_appliance *appliance = node->appliance;
+    const struct imgi_ovf_disk *disk = &appliance->ovf.disks[node->appliance_disk];
+    int rc = imgi_appliance_names(appliance, disk->file, names, err);
+    size_t first;
+
+    *own = names->count;
+    if (appliance->kind == IMGI_APPLIANCE_OVA) /* what is inside reaches nothing else */
+        return rc;
+    /* The disk's bytes, the document, and the files of the File come first (open.c). */
+    first = 2 + names->count;
+    for (; rc == 0 && node; node = node->backing, first = 0)
+        for (size_t i = first; rc == 0 && i < node->files->count; i++)
+            rc = add_beside(appliance, node->files->list[i].path, names, err);
     if (rc < 0)
         imgi_names_clear(names);
     return rc;

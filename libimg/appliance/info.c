@@ -1,6 +1,7 @@
 /*
  * What is in an appliance, as JSON. SPDX-License-Identifier: BSD-2-Clause
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "../spec.h"
@@ -52,16 +53,17 @@ static void say_systems(struct imgi_info *info, const struct imgi_ovf *ovf)
     imgi_info_list_end(info);
 }
 
-/* Bytes that the disk's files take; 0 when there are none, or not known. */
+/* Bytes that a File's files take, of which there may be *left; 0 when there are none, or not known. */
 static uint64_t stored_bytes(const struct imgi_appliance *appliance,
-                             const struct imgi_ovf_file *file)
+                             const struct imgi_ovf_file *file, size_t *left)
 {
     struct imgi_names names;
     uint64_t bytes = 0;
 
-    if (imgi_appliance_names(appliance, file, &names, NULL) < 0)
+    if (*left == 0 || imgi_appliance_names(appliance, file, &names, NULL) < 0)
         return 0;
-    for (size_t i = 0; i < names.count; i++) {
+    *left -= IMGI_MIN(names.count, *left);
+    for (size_t i = 0; *left > 0 && i < names.count; i++) {
         struct imgi_appliance_file one;
         uint64_t size = 0;
 
@@ -75,20 +77,34 @@ static uint64_t stored_bytes(const struct imgi_appliance *appliance,
     return bytes;
 }
 
-static void say_disk_file(struct imgi_info *info, const struct imgi_appliance *appliance,
-                          const struct imgi_ovf_file *file)
+/* The same of all Files, which several disks may share. NULL: no memory. */
+static uint64_t *measure_files(const struct imgi_appliance *appliance)
+{
+    uint64_t *bytes = calloc(appliance->ovf.file_count + 1, sizeof(*bytes));
+    size_t left = IMGI_APPLIANCE_NAMES_MAX;
+
+    for (size_t i = 0; bytes && i < appliance->ovf.file_count; i++)
+        bytes[i] = stored_bytes(appliance, &appliance->ovf.files[i], &left);
+    return bytes;
+}
+
+static void say_disk_file(struct imgi_info *info, const struct imgi_ovf_file *file, uint64_t bytes)
 {
     imgi_info_string(info, "file", file->href);
-    say_number(info, "file-size", stored_bytes(appliance, file));
+    say_number(info, "file-size", bytes);
     say_string(info, "compression", file->compression);
     if (file->chunked)
         imgi_info_uint(info, "chunk-size", file->chunk_size);
 }
 
-static void say_disks(struct imgi_info *info, const struct imgi_appliance *appliance)
+static int say_disks(struct imgi_info *info, const struct imgi_appliance *appliance,
+                     img_error *err)
 {
     const struct imgi_ovf *ovf = &appliance->ovf;
+    uint64_t *bytes = measure_files(appliance);
 
+    if (!bytes)
+        return imgi_fail_nomem(err, "an appliance");
     imgi_info_list_begin(info, "disks");
     for (size_t i = 0; i < ovf->disk_count; i++) {
         const struct imgi_ovf_disk *disk = &ovf->disks[i];
@@ -99,12 +115,14 @@ static void say_disks(struct imgi_info *info, const struct imgi_appliance *appli
         if (disk->has_capacity)
             imgi_info_uint(info, "capacity", disk->capacity);
         if (disk->file)
-            say_disk_file(info, appliance, disk->file);
+            say_disk_file(info, disk->file, bytes[disk->file - ovf->files]);
         say_string(info, "format", disk->format);
         say_string(info, "parent", disk->parent);
         imgi_info_dict_end(info);
     }
     imgi_info_list_end(info);
+    free(bytes);
+    return 0;
 }
 
 static void say_manifest(struct imgi_info *info, const struct imgi_appliance *appliance)
@@ -121,17 +139,17 @@ static void say_manifest(struct imgi_info *info, const struct imgi_appliance *ap
 static int say(void *opaque, struct imgi_info *info, img_error *err)
 {
     const struct imgi_appliance *appliance = opaque;
+    int rc;
 
-    (void)err;
     imgi_info_string(info, "filename", appliance->name);
     imgi_info_string(info, "format", appliance->kind == IMGI_APPLIANCE_OVA ? "ova" : "ovf");
     imgi_info_uint(info, "actual-size", imgi_io_usage(appliance->io));
     if (appliance->kind == IMGI_APPLIANCE_OVA)
         say_members(info, appliance);
     say_systems(info, &appliance->ovf);
-    say_disks(info, appliance);
+    rc = say_disks(info, appliance, err);
     say_manifest(info, appliance);
-    return 0;
+    return rc;
 }
 
 /* The name of a file, if it is one and no pipe, and no image was asked for. */

@@ -141,9 +141,14 @@ size_t img_appliance_next_disk(const img_image *image)
 
 enum img_manifest img_appliance_manifest(const img_image *image)
 {
-    const struct imgi_appliance *appliance = image->top->appliance;
+    enum img_manifest found = IMG_MANIFEST_NONE;
 
-    if (!appliance)
-        return IMG_MANIFEST_NONE;
-    return appliance->manifest_name ? IMG_MANIFEST_PRESENT : IMG_MANIFEST_MISSING;
+    for (const struct imgi_node *node = image->top; node; node = node->backing) {
+        if (!node->appliance)
+            continue;
+        if (!node->appliance->manifest_name)
+            return IMG_MANIFEST_MISSING;
+        found = IMG_MANIFEST_PRESENT;
+    }
+    return found;
 }

@@ -49,6 +49,7 @@ struct imgi_tar_member {
 /* The plain files in an archive, in its order; each name is there once. */
 struct imgi_tar {
     struct imgi_tar_member *list;
+    const struct imgi_tar_member **by_name; /* all of the list, sorted: for imgi_tar_find */
     size_t count;
 };
 

@@ -31,16 +31,38 @@ void imgi_tar_clear(struct imgi_tar *tar)
     for (size_t i = 0; i < tar->count; i++)
         free(tar->list[i].name);
     free(tar->list);
+    free(tar->by_name);
     *tar = (struct imgi_tar){0};
+}
+
+static int compare_name(const void *name, const void *member)
+{
+    return strcmp(name, (*(const struct imgi_tar_member *const *)member)->name);
+}
+
+static int compare_members(const void *a, const void *b)
+{
+    return compare_name((*(const struct imgi_tar_member *const *)a)->name, b);
 }
 
 const struct imgi_tar_member *imgi_tar_find(const struct imgi_tar *tar, const char *name)
 {
-    for (size_t i = 0; i < tar->count; i++) {
-        if (strcmp(tar->list[i].name, name) == 0)
-            return &tar->list[i];
-    }
-    return NULL;
+    const struct imgi_tar_member **found =
+        tar->count ? bsearch(name, tar->by_name, tar->count, sizeof(*found), compare_name) : NULL;
+
+    return found ? *found : NULL;
+}
+
+/* All members are known. */
+static int sort(struct imgi_tar *tar, img_error *err)
+{
+    tar->by_name = calloc(tar->count + 1, sizeof(*tar->by_name));
+    if (!tar->by_name)
+        return imgi_fail_nomem(err, "the members of an archive");
+    for (size_t i = 0; i < tar->count; i++)
+        tar->by_name[i] = &tar->list[i];
+    qsort(tar->by_name, tar->count, sizeof(*tar->by_name), compare_members);
+    return 0;
 }
 
 /* ------------------------------------------------------------------ names */
@@ -79,6 +101,15 @@ const char *imgi_tar_plain_name(const char *name, img_error *err)
 
 /* ---------------------------------------------------------------- members */
 
+static bool is_there(const struct imgi_tar *tar, const char *name)
+{
+    for (size_t i = 0; i < tar->count; i++) {
+        if (strcmp(tar->list[i].name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
 static int add(struct reader *reader, const char *name, uint64_t offset, uint64_t size,
                img_error *err)
 {
@@ -90,7 +121,7 @@ static int add(struct reader *reader, const char *name, uint64_t offset, uint64_
         return IMG_E_DENIED;
     if (plain[0] == '\0')
         return imgi_fail(err, IMG_E_CORRUPT, "the name is empty");
-    if (imgi_tar_find(tar, plain))
+    if (is_there(tar, plain))
         return imgi_fail(err, IMG_E_CORRUPT, "there is another member of the name '%s'", plain);
     if (tar->count == IMGI_TAR_MEMBERS_MAX)
         return imgi_fail(err, IMG_E_LIMIT, "there are more than %u members", IMGI_TAR_MEMBERS_MAX);
@@ -275,6 +306,8 @@ int imgi_tar_read(struct imgi_tar *tar, struct imgi_io *io, img_error *err)
             imgi_error_prefix(err, "tar header at 0x%llx", (unsigned long long)at);
     }
     free(reader.name);
+    if (rc == 0)
+        rc = sort(tar, err);
     if (rc < 0)
         imgi_tar_clear(tar);
     return rc;

@@ -119,10 +119,11 @@ static void verifier_free(struct imgi_verifier *verifier)
     free(verifier);
 }
 
-int imgi_verifier_begin(struct imgi_verifier **out, const struct imgi_appliance *appliance,
-                        size_t disk, img_error *err)
+int imgi_verifier_begin(struct imgi_verifier **out, const struct imgi_node *node, img_error *err)
 {
+    const struct imgi_appliance *appliance = node->appliance;
     struct imgi_verifier *verifier;
+    size_t own;
     int rc;
 
     *out = NULL;
@@ -132,7 +133,7 @@ int imgi_verifier_begin(struct imgi_verifier **out, const struct imgi_appliance 
     if (!verifier)
         return imgi_fail_nomem(err, "a digest");
     verifier->appliance = appliance;
-    rc = imgi_appliance_names(appliance, appliance->ovf.disks[disk].file, &verifier->names, err);
+    rc = imgi_appliance_disk_names(node, &verifier->names, &own, err);
     if (rc == 0 && pthread_create(&verifier->thread, NULL, run, verifier) != 0)
         rc = imgi_fail_nomem(err, "a thread");
     if (rc < 0)
@@ -176,7 +177,11 @@ static int check_file(const struct imgi_appliance *appliance, const char *name,
     int rc = imgi_appliance_verify(appliance, name, on_read, checker, &fault);
 
     if (rc == IMG_E_CORRUPT || rc == IMG_E_NOENT || rc == IMG_E_DENIED) {
-        imgi_found(checker, IMGI_FINDING_CORRUPTION, "ERROR %s", fault.message);
+        /* An error that is of one file has its name beside the message. */
+        if (fault.image[0])
+            imgi_found(checker, IMGI_FINDING_CORRUPTION, "ERROR '%s': %s", name, fault.message);
+        else
+            imgi_found(checker, IMGI_FINDING_CORRUPTION, "ERROR %s", fault.message);
         return 0;
     }
     if (rc < 0 && err)
@@ -184,34 +189,75 @@ static int check_file(const struct imgi_appliance *appliance, const char *name,
     return rc;
 }
 
-/* Files of the References that the manifest forgets, and sizes that are not those in the OVF. */
+/* The names from that one on are in the manifest, if there is one. A fault is told of once. */
+static int check_listed(const struct imgi_appliance *appliance, const struct imgi_names *names,
+                        size_t from, struct imgi_checker *checker, img_error *err)
+{
+    const char *first = NULL;
+    size_t missing = 0;
+    int rc = 0;
+
+    for (size_t n = from; rc == 0 && n < names->count; n++) {
+        rc = imgi_check_progress(checker, 0, 0, err);
+        if (!appliance->manifest_name ||
+            imgi_manifest_find(&appliance->manifest, names->list[n]))
+            continue;
+        if (missing++ == 0)
+            first = names->list[n];
+    }
+    if (missing == 1)
+        imgi_found(checker, IMGI_FINDING_CORRUPTION, "ERROR the manifest '%s' has no digest of '%s'",
+                   appliance->manifest_name, first);
+    else if (missing > 1)
+        imgi_found(checker, IMGI_FINDING_CORRUPTION,
+                   "ERROR the manifest '%s' has no digest of '%s' and %zu files more",
+                   appliance->manifest_name, first, missing - 1);
+    return rc;
+}
+
+/* Files of the References that the manifest forgets. */
 static int check_references(const struct imgi_appliance *appliance, struct imgi_checker *checker,
                             img_error *err)
 {
+    size_t left = IMGI_APPLIANCE_NAMES_MAX;
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < appliance->ovf.file_count; i++) {
-        const struct imgi_ovf_file *file = &appliance->ovf.files[i];
         struct imgi_names names;
         img_error fault = {0};
 
-        rc = imgi_appliance_names(appliance, file, &names, &fault);
-        if (rc < 0) {
+        if (imgi_appliance_names(appliance, &appliance->ovf.files[i], &names, &fault) < 0) {
             imgi_found(checker, IMGI_FINDING_CORRUPTION, "ERROR %s", fault.message);
-            rc = 0;
-            continue;
+        } else if (names.count > left) {
+            imgi_found(checker, IMGI_FINDING_CORRUPTION,
+                       "ERROR OVF: the Files are more than %u files together",
+                       IMGI_APPLIANCE_NAMES_MAX);
+            i = appliance->ovf.file_count;
+        } else {
+            left -= names.count;
+            rc = check_listed(appliance, &names, 0, checker, err);
         }
-        for (size_t n = 0; rc == 0 && appliance->manifest_name && n < names.count; n++)
-            if (!imgi_manifest_find(&appliance->manifest, names.list[n]))
-                rc = check_file(appliance, names.list[n], checker, err);
         imgi_names_clear(&names);
     }
     return rc;
 }
 
-int imgi_appliance_check(const struct imgi_appliance *appliance, struct imgi_checker *checker,
-                         img_error *err)
+/* What the disk that was opened consists of, besides its File. */
+static int check_disk(const struct imgi_node *node, struct imgi_checker *checker, img_error *err)
 {
+    struct imgi_names names;
+    size_t own;
+    int rc = imgi_appliance_disk_names(node, &names, &own, err);
+
+    if (rc == 0)
+        rc = check_listed(node->appliance, &names, own, checker, err);
+    imgi_names_clear(&names);
+    return rc;
+}
+
+int imgi_appliance_check(const struct imgi_node *node, struct imgi_checker *checker, img_error *err)
+{
+    const struct imgi_appliance *appliance = node->appliance;
     const struct imgi_manifest *manifest = &appliance->manifest;
     int rc = 0;
 
@@ -225,5 +271,7 @@ int imgi_appliance_check(const struct imgi_appliance *appliance, struct imgi_che
                    appliance->certificate_name);
     for (size_t i = 0; rc == 0 && i < manifest->count; i++)
         rc = check_file(appliance, manifest->list[i].name, checker, err);
-    return rc == 0 ? check_references(appliance, checker, err) : rc;
+    if (rc == 0)
+        rc = check_references(appliance, checker, err);
+    return rc == 0 ? check_disk(node, checker, err) : rc;
 }

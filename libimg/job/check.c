@@ -89,7 +89,7 @@ int img_check(img_job *given, img_image *image, img_finding_fn *finding, void *o
     checker.repair = repair_mode(job);
     rc = imgi_job_begin(job, "check", node->size, err);
     if (rc == 0 && verify)
-        rc = imgi_appliance_check(node->appliance, &checker, err);
+        rc = imgi_appliance_check(node, &checker, err);
     if (rc == 0 && !node->driver->check && !verify)
         rc = imgi_fail(err, IMG_E_UNSUPPORTED, "This image format does not support checks");
     if (rc == 0 && checker.repair != IMGI_REPAIR_NONE && !node->writable)

@@ -216,26 +216,37 @@ static int run(struct convert *convert, img_error *err)
     return rc;
 }
 
-/* A thread for each disk of an appliance among the sources. */
+/* How many images the sources are made of. */
+static size_t count_images(const struct convert *convert)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < convert->source_count; i++)
+        for (const struct imgi_node *node = convert->sources[i]->top; node; node = node->backing)
+            count++;
+    return count;
+}
+
+/* A thread for each disk of an appliance among the images, a slot an image. */
 static int verify_begin(const struct convert *convert, struct imgi_verifier **verifiers,
                         img_error *err)
 {
     int rc = 0;
 
-    for (size_t i = 0; rc == 0 && i < convert->source_count; i++) {
-        const struct imgi_node *node = convert->sources[i]->top;
-
-        if (node->appliance && !(convert->job->flags & IMG_JOB_NO_VERIFY))
-            rc = imgi_verifier_begin(&verifiers[i], node->appliance, node->appliance_disk, err);
-    }
+    if (convert->job->flags & IMG_JOB_NO_VERIFY)
+        return 0;
+    for (size_t i = 0; i < convert->source_count; i++)
+        for (const struct imgi_node *node = convert->sources[i]->top; rc == 0 && node;
+             node = node->backing, verifiers++)
+            if (node->appliance)
+                rc = imgi_verifier_begin(verifiers, node, err);
     return rc;
 }
 
 /* Wait for them; with rc < 0 they need not go on. */
-static int verify_end(const struct convert *convert, struct imgi_verifier **verifiers, int rc,
-                      img_error *err)
+static int verify_end(struct imgi_verifier **verifiers, size_t count, int rc, img_error *err)
 {
-    for (size_t i = 0; i < convert->source_count; i++) {
+    for (size_t i = 0; i < count; i++) {
         int verified = imgi_verifier_end(verifiers[i], rc < 0, err);
 
         if (rc == 0)
@@ -247,7 +258,8 @@ static int verify_end(const struct convert *convert, struct imgi_verifier **veri
 /* The ring, with the sources held to their manifests meanwhile. */
 static int run_verified(struct convert *convert, img_error *err)
 {
-    struct imgi_verifier **verifiers = calloc(convert->source_count + 1, sizeof(*verifiers));
+    size_t count = count_images(convert);
+    struct imgi_verifier **verifiers = calloc(count, sizeof(*verifiers));
     int rc;
 
     if (!verifiers)
@@ -255,7 +267,7 @@ static int run_verified(struct convert *convert, img_error *err)
     rc = verify_begin(convert, verifiers, err);
     if (rc == 0)
         rc = run(convert, err);
-    rc = verify_end(convert, verifiers, rc, err);
+    rc = verify_end(verifiers, count, rc, err);
     free(verifiers);
     return rc;
 }

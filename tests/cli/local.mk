@@ -7,4 +7,5 @@ cli_tests += tests/cli/cmd-interrupt.sh
 cli_tests += tests/cli/cmd-later.sh
 cli_tests += tests/cli/cmd-manpage.sh
 cli_tests += tests/cli/cmd-ova.sh
+cli_tests += tests/cli/cmd-ova-files.sh
 cli_tests += tests/cli/cmd-progress.sh
