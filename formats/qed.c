@@ -261,19 +261,58 @@ static int qed_map(struct imgi_node *node, uint64_t offset, uint64_t length,
 
 /* ------------------------------------------------------------------ check */
 
+enum fault { FAULT_TABLE, FAULT_CLUSTER, FAULT_SHARED, FAULTS };
+
+/* Faults of one kind, of which a hostile image can have millions: how many, and the first. */
+struct faults {
+    uint64_t count, index, offset;
+};
+
 struct check {
     struct qed *qed;
+    struct faults faults[FAULTS];
     struct imgi_checker *checker;
     struct imgi_seen *used; /* clusters of the file */
     uint64_t file_clusters, used_count;
     uint64_t last; /* where the cluster before lies; 0: there was none */
 };
 
-/* Take clusters of the file; each that somebody has already is a fault. *twice: there was one. */
-static int take(struct check *check, const char *what, uint64_t index, uint64_t offset,
-                uint64_t clusters, bool *twice, img_error *err)
+static void note(struct check *check, enum fault kind, uint64_t index, uint64_t offset)
 {
-    uint64_t first = offset / check->qed->header.cluster_size;
+    struct faults *faults = &check->faults[kind];
+
+    if (faults->count++ == 0) {
+        faults->index = index;
+        faults->offset = offset;
+    }
+}
+
+/* Each counts, as a fault of its own. */
+static void report_faults(const struct check *check)
+{
+    static const char *const what[FAULTS] = {
+        [FAULT_TABLE] = "L1 entries lead where no L2 table can lie, the first is entry",
+        [FAULT_CLUSTER] = "L2 entries lead where no cluster can lie, the first is that of cluster",
+        [FAULT_SHARED] = "clusters of the file are used twice, the first is cluster",
+    };
+
+    for (size_t i = 0; i < FAULTS; i++) {
+        const struct faults *faults = &check->faults[i];
+
+        if (faults->count == 0)
+            continue;
+        imgi_found(check->checker, IMGI_FINDING_CORRUPTION, "ERROR %llu %s %llu (0x%llx)",
+                   (unsigned long long)faults->count, what[i], (unsigned long long)faults->index,
+                   (unsigned long long)faults->offset);
+        check->checker->result->corruptions += faults->count - 1;
+    }
+}
+
+/* Take clusters of the file; each that somebody has already is a fault. *twice: there was one. */
+static int take(struct check *check, uint64_t offset, uint64_t clusters, bool *twice,
+                img_error *err)
+{
+    uint64_t cluster = check->qed->header.cluster_size, first = offset / cluster;
     bool taken = false;
     int rc = 0;
 
@@ -282,9 +321,7 @@ static int take(struct check *check, const char *what, uint64_t index, uint64_t 
         rc = imgi_seen_mark(check->used, first + i, 1, &taken, err);
         *twice = *twice || taken;
         if (taken)
-            imgi_found(check->checker, IMGI_FINDING_CORRUPTION,
-                       "ERROR %s %llu: the file's cluster %llu is used twice", what,
-                       (unsigned long long)index, (unsigned long long)(first + i));
+            note(check, FAULT_SHARED, first + i, (first + i) * cluster);
         else
             check->used_count++;
     }
@@ -303,10 +340,8 @@ static int check_cluster(struct check *check, uint64_t index, uint64_t offset, i
         result->fragmented_clusters++;
     check->last = offset;
     if (is_cluster(qed, offset) && imgi_span_ok(offset, cluster, qed->file_size))
-        return take(check, "L2 entry of cluster", index, offset, 1, &twice, err);
-    imgi_found(check->checker, IMGI_FINDING_CORRUPTION,
-               "ERROR L2 entry of cluster %llu: no cluster can lie at 0x%llx",
-               (unsigned long long)index, (unsigned long long)offset);
+        return take(check, offset, 1, &twice, err);
+    note(check, FAULT_CLUSTER, index, offset);
     return 0;
 }
 
@@ -318,12 +353,10 @@ static int check_table(struct check *check, uint64_t l1_index, uint64_t table, i
     int rc;
 
     if (!is_table(qed, table)) {
-        imgi_found(check->checker, IMGI_FINDING_CORRUPTION,
-                   "ERROR L1 entry %llu: no L2 table can lie at 0x%llx",
-                   (unsigned long long)l1_index, (unsigned long long)table);
+        note(check, FAULT_TABLE, l1_index, table);
         return 0;
     }
-    rc = take(check, "L1 entry", l1_index, table, qed->header.table_size, &twice, err);
+    rc = take(check, table, qed->header.table_size, &twice, err);
     if (twice)
         return rc;
     for (uint64_t i = 0; rc == 0 && i < qed->entries; i++) {
@@ -375,13 +408,12 @@ static int qed_check(struct imgi_node *node, struct imgi_checker *checker, img_e
     check.file_clusters = qed->file_size / node->cluster_size;
     checker->result->total_clusters = imgi_div_up(node->size, node->cluster_size);
     check.used = imgi_seen_new(check.file_clusters, node->policy, err);
-    rc = check.used ? take(&check, "header", 0, 0, qed->header.header_size, &twice, err)
-                    : IMG_E_NOMEM;
+    rc = check.used ? take(&check, 0, qed->header.header_size, &twice, err) : IMG_E_NOMEM;
     if (rc == 0)
-        rc =
-            take(&check, "L1 table", 0, qed->header.l1_offset, qed->header.table_size, &twice, err);
+        rc = take(&check, qed->header.l1_offset, qed->header.table_size, &twice, err);
     if (rc == 0)
         rc = check_tables(&check, err);
+    report_faults(&check);
     if (rc == 0)
         count_leaks(&check);
     imgi_seen_free(check.used);

@@ -7,7 +7,7 @@
 #include "internal.h"
 
 #define SECTOR 512u
-#define IMAGE_MAX 8192
+#define IMAGE_MAX (3 * 4096)
 
 /* An image in memory. */
 struct bytes {
@@ -57,7 +57,7 @@ static void make_qed(struct bytes *image)
     LE(12, 4, 1);
     LE(40, 8, 4096);
     LE(48, 8, 0);
-    image->length = IMAGE_MAX;
+    image->length = 8192;
 }
 
 static void make_parallels(struct bytes *image)
@@ -379,10 +379,43 @@ static void entries_that_lead_nowhere(void **state)
     }
 }
 
+static void remember(void *opaque, const char *text)
+{
+    char *all = opaque;
+
+    snprintf(all + strlen(all), 2000 - strlen(all), "%s\n", text);
+}
+
+/* Faults of one kind are told once, however many there are, and each is counted. */
+static void qed_faults_are_counted(void **state)
+{
+    struct bytes bytes = {0};
+    img_check_result result = {0};
+    img_image *image;
+    img_error err = {0};
+    char text[2000] = "";
+
+    (void)state;
+    make_qed(&bytes);
+    bytes.length = IMAGE_MAX;
+    put(&bytes, 48, 8, false, 1 << 20);
+    put(&bytes, 4096, 8, false, 8192);
+    put(&bytes, 4096 + 8, 8, false, 8192);
+    put(&bytes, 4096 + 16, 8, false, 8193);
+    for (size_t n = 0; n < 20; n++)
+        put(&bytes, 8192 + 8 * n, 8, false, n < 10 ? 4096 : 5000 + n);
+    assert_ok(open_bytes(&image, &bytes, "qed", 0, &err), err);
+    assert_ok(img_check(NULL, image, remember, text, &result, &err), err);
+    assert_int_equal(result.corruptions, 1 + 1 + 20);
+    assert_non_null(strstr(text, "ERROR 1 L1 entries"));
+    assert_non_null(strstr(text, "ERROR 10 L2 entries"));
+    assert_non_null(strstr(text, "ERROR 11 clusters of the file are used twice"));
+    img_abandon(image);
+}
+
 static const struct CMUnitTest tests[] = {
-    cmocka_unit_test(reads_the_smallest_image),
-    cmocka_unit_test(refuses_to_write_and_to_create),
-    cmocka_unit_test(refuses_bad_numbers),
+    cmocka_unit_test(qed_faults_are_counted),         cmocka_unit_test(reads_the_smallest_image),
+    cmocka_unit_test(refuses_to_write_and_to_create), cmocka_unit_test(refuses_bad_numbers),
     cmocka_unit_test(entries_that_lead_nowhere),
 };
 
