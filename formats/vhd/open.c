@@ -44,7 +44,7 @@ static int no_footer(struct imgi_node *node, const uint8_t bytes[VHD_FOOTER_BYTE
 static int find_footer(struct imgi_node *node, img_error *err)
 {
     struct vhd_state *state = vhd_state(node);
-    uint8_t first[VHD_FOOTER_BYTES];
+    uint8_t first[VHD_FOOTER_BYTES], bytes[VHD_FOOTER_BYTES];
     uint64_t size;
     bool good = false;
     int rc = imgi_io_size(node->file, &size, err);
@@ -56,8 +56,11 @@ static int find_footer(struct imgi_node *node, img_error *err)
          length--) {
         if (size < length)
             continue;
+        rc = read_footer(node, size - length, length, bytes, &good, err);
+        if (!good && length != VHD_FOOTER_BYTES)
+            continue;
         state->end = size - length;
-        rc = read_footer(node, state->end, length, state->foot, &good, err);
+        memcpy(state->foot, bytes, VHD_FOOTER_BYTES);
     }
     state->footer_found = good;
     if (rc < 0 || good || size < VHD_FOOTER_BYTES)

@@ -53,8 +53,12 @@ static int judge_parent(struct vhdx *v, img_error *err)
     const struct imgi_node *parent = v->node->backing;
     char is[VHDX_GUID_TEXT], was[VHDX_GUID_TEXT];
 
-    if (v->parent_judged || !parent)
+    if (v->parent_judged || (!parent && (v->node->flags & IMG_OPEN_NO_BACKING)))
         return 0;
+    if (!parent)
+        return imgi_fail(err, IMG_E_UNSUPPORTED,
+                         "the parent of this differencing VHDX image is not known: name it with "
+                         "--image-opts and backing.driver=vhdx,backing.file.filename=...");
     if (parent->driver != v->node->driver)
         return imgi_fail(err, IMG_E_CORRUPT, "the parent %s is no VHDX image but %s", parent->name,
                          parent->driver->name);

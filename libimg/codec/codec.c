@@ -118,7 +118,9 @@ static int judge(enum imgi_unpack_result result, size_t made, size_t wanted, siz
     if (result == IMGI_UNPACK_DAMAGED)
         return imgi_fail(err, IMG_E_CORRUPT, "compressed data is damaged or cut off");
     if (result == IMGI_UNPACK_GOES_ON)
-        return imgi_fail(err, IMG_E_CORRUPT, "compressed data holds more than %zu bytes", wanted);
+        /* What is cut off may look to a library like what goes on. */
+        return imgi_fail(err, IMG_E_CORRUPT,
+                         "compressed data ends early, or holds more than %zu bytes", wanted);
     if (produced)
         *produced = made;
     else if (made < wanted)

@@ -616,6 +616,21 @@ static void short_footer(void **state)
     model_end(&model);
 }
 
+/* A footer that has been changed is told from none. */
+static void fixed_footer_damaged(void **state)
+{
+    struct disk_model model;
+    img_error err = {0};
+
+    (void)state;
+    model_begin(&model, "vpc", "disk.vhd");
+    model_make("disk.vhd", "vpc", MODEL_SIZE, "subformat=fixed,force_size=on");
+    patch("disk.vhd", MODEL_SIZE + 100, "x", 1);
+    assert_int_equal(read_first("disk.vhd", 0, &err), IMG_E_CORRUPT);
+    assert_non_null(strstr(err.message, "Incorrect header checksum"));
+    model_end(&model);
+}
+
 /* Another program left bits at 0: they are 1 when we have written. */
 static void bitmaps_are_filled(void **state)
 {
@@ -662,6 +677,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(locator_past_the_end),
     cmocka_unit_test(cut_off),
     cmocka_unit_test(short_footer),
+    cmocka_unit_test(fixed_footer_damaged),
     cmocka_unit_test(bitmaps_are_filled),
 };
 

@@ -122,6 +122,21 @@ static void test_blocks(void **state)
     img_close(image, NULL);
 }
 
+/* What the parent has is not zeros when nobody says where the parent is. */
+static void test_parent_taken_away(void **state)
+{
+    const img_open_params params = {.flags = IMG_OPEN_OPTIONS};
+    img_image *image;
+    img_error err = {0};
+    uint8_t byte;
+
+    (void)state;
+    make("parent.vhdx");
+    assert_ok(img_open(&image, "driver=vhdx,file.filename=" NAME ",backing=", &params, &err), err);
+    assert_error(img_read(image, 0, &byte, 1, &err), IMG_E_UNSUPPORTED, err, NAME, "not known");
+    img_close(image, NULL);
+}
+
 /* Sectors 3 to 9, 8000 and the block's last are the child's. */
 static void make_partial(void)
 {
@@ -320,11 +335,11 @@ static void test_large_sectors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_blocks),         cmocka_unit_test(test_partial),
-        cmocka_unit_test(test_bitmap_missing), cmocka_unit_test(test_changed_parent),
-        cmocka_unit_test(test_linkage2),       cmocka_unit_test(test_locator_refused),
-        cmocka_unit_test(test_policy),         cmocka_unit_test(test_read_only),
-        cmocka_unit_test(test_large_sectors),
+        cmocka_unit_test(test_blocks),          cmocka_unit_test(test_parent_taken_away),
+        cmocka_unit_test(test_partial),         cmocka_unit_test(test_bitmap_missing),
+        cmocka_unit_test(test_changed_parent),  cmocka_unit_test(test_linkage2),
+        cmocka_unit_test(test_locator_refused), cmocka_unit_test(test_policy),
+        cmocka_unit_test(test_read_only),       cmocka_unit_test(test_large_sectors),
     };
 
     io_place = io_places[1];
