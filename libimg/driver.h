@@ -31,6 +31,7 @@
 #include "util/checked.h"
 #include "util/crc32c.h"
 #include "util/scramble.h"
+#include "util/text.h"
 #include "util/utf16.h"
 #include "util/xml.h"
 

@@ -22,28 +22,12 @@ struct locator {
     char *relative, *absolute;
 };
 
-static size_t put_utf8(char *out, uint32_t c)
+static bool has_nul(const uint8_t *bytes, uint32_t length)
 {
-    if (c < 0x80) {
-        out[0] = (char)c;
-        return 1;
-    }
-    if (c < 0x800) {
-        out[0] = (char)(0xc0 | c >> 6);
-        out[1] = (char)(0x80 | (c & 0x3f));
-        return 2;
-    }
-    if (c < 0x10000) {
-        out[0] = (char)(0xe0 | c >> 12);
-        out[1] = (char)(0x80 | (c >> 6 & 0x3f));
-        out[2] = (char)(0x80 | (c & 0x3f));
-        return 3;
-    }
-    out[0] = (char)(0xf0 | c >> 18);
-    out[1] = (char)(0x80 | (c >> 12 & 0x3f));
-    out[2] = (char)(0x80 | (c >> 6 & 0x3f));
-    out[3] = (char)(0x80 | (c & 0x3f));
-    return 4;
+    for (uint32_t n = 0; n < length; n += 2)
+        if (imgi_get_le16(bytes + n) == 0)
+            return true;
+    return false;
 }
 
 /* Text of so many bytes at an offset, as UTF-8, to be freed. */
@@ -51,29 +35,15 @@ static int get_text(const struct locator *locator, uint32_t offset, uint32_t len
                     img_error *err)
 {
     const uint8_t *bytes = locator->bytes + offset;
-    char *text;
-    size_t at = 0;
 
     if (length == 0 || length % 2 != 0 || !imgi_span_ok(offset, length, locator->length))
         return imgi_fail(err, IMG_E_CORRUPT, "text of %u bytes at 0x%x is odd, empty or outside",
                          length, offset);
-    *out = text = malloc((size_t)length / 2 * 3 + 1);
-    if (!text)
+    *out = malloc(IMGI_UTF8_ROOM((size_t)length));
+    if (!*out)
         return imgi_fail_nomem(err, "a parent locator");
-    for (uint32_t n = 0; n < length; n += 2) {
-        uint32_t c = imgi_get_le16(bytes + n);
-        uint32_t low = n + 4 <= length ? imgi_get_le16(bytes + n + 2) : 0;
-
-        if (c >= 0xd800 && c < 0xdc00 && low >= 0xdc00 && low < 0xe000) {
-            c = 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
-            n += 2;
-        } else if (c == 0 || (c >= 0xd800 && c < 0xe000)) {
-            return imgi_fail(err, IMG_E_CORRUPT, "text at 0x%x holds 0x%04x, which is no character",
-                             offset, c);
-        }
-        at += put_utf8(text + at, c);
-    }
-    text[at] = '\0';
+    if (has_nul(bytes, length) || !imgi_utf16_decode(bytes, length, false, *out))
+        return imgi_fail(err, IMG_E_CORRUPT, "text at 0x%x holds what is no character", offset);
     return 0;
 }
 

@@ -12,7 +12,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/random.h>
 
 #include "vmdk.h"
 
@@ -43,20 +42,11 @@ void vmdk_cid_digits(uint32_t cid, char digits[9])
 
 uint32_t vmdk_new_cid(uint32_t old)
 {
-    const char *epoch = getenv("SOURCE_DATE_EPOCH");
-    uint64_t number = 0;
-    uint32_t cid;
+    uint64_t number = imgi_ident_fresh(old);
 
-    if (epoch)
-        number = strtoull(epoch, NULL, 10);
-    else if (getrandom(&number, sizeof(number), GRND_NONBLOCK) < 0)
-        number = 0;
-    number += old;
-    do {
-        number = vmdk_scramble(number);
-        cid = (uint32_t)number;
-    } while (cid == old || cid >= VMDK_CID_FRESH);
-    return cid;
+    while ((uint32_t)number == old || (uint32_t)number >= VMDK_CID_FRESH)
+        number = imgi_scramble(number);
+    return (uint32_t)number;
 }
 
 /* A descriptor without a CID gets none: nothing could know it. */

@@ -12,31 +12,27 @@
 
 static uint64_t mix(uint64_t seed, const char *text)
 {
-    for (; *text; text++)
-        seed = vmdk_scramble(seed ^ (uint8_t)*text);
-    return vmdk_scramble(seed);
+    return imgi_ident_mix(seed, text, strlen(text));
 }
 
 /* Everything that tells images apart, except names, which can change. */
 static uint64_t plan_seed(const struct vmdk_plan *plan)
 {
-    const char *epoch = getenv("SOURCE_DATE_EPOCH");
-    uint64_t seed = vmdk_scramble(plan->size);
+    uint64_t seed = imgi_scramble(imgi_ident_seed() ^ plan->size);
 
     seed = mix(seed, plan->subformat->name);
     seed = mix(seed, plan->adapter);
     seed = mix(seed, plan->hw_version);
     seed = mix(seed, plan->tools_version);
-    seed = mix(seed, epoch ? epoch : "");
     if (plan->has_cid)
-        seed = vmdk_scramble(seed ^ plan->cid);
+        seed = imgi_scramble(seed ^ plan->cid);
     if (plan->uuid[0])
         seed = mix(seed, plan->uuid);
-    return vmdk_scramble(seed ^ plan->parent_cid);
+    return imgi_scramble(seed ^ plan->parent_cid);
 }
 
 static void write_template(const struct vmdk_plan *plan, const char *extents,
-                           struct vmdk_text *text)
+                           struct imgi_text *text)
 {
     struct vmdk_template template = {
         .size = plan->size,
@@ -61,7 +57,7 @@ static void write_template(const struct vmdk_plan *plan, const char *extents,
 /* -------------------------------------------------------------------------- files */
 
 /* The name of the file beside the main one: "-flat" or the like stands in front of the suffix. */
-static int part_name(const struct vmdk_plan *plan, unsigned part, struct vmdk_text *file,
+static int part_name(const struct vmdk_plan *plan, unsigned part, struct imgi_text *file,
                      img_error *err)
 {
     const char *name = plan->name, *dot = strrchr(name, '.');
@@ -69,16 +65,16 @@ static int part_name(const struct vmdk_plan *plan, unsigned part, struct vmdk_te
     enum vmdk_type type = plan->subformat->type;
 
     if (part == 0)
-        vmdk_text_add(file, "%.*s-%s%s", stem, name,
+        imgi_text_add(file, "%.*s-%s%s", stem, name,
                       type == VMDK_TYPE_VMFSSPARSE ? "delta" : "flat", name + stem);
     else
-        vmdk_text_add(file, "%.*s-%c%03u%s", stem, name, type == VMDK_TYPE_SPARSE ? 's' : 'f', part,
+        imgi_text_add(file, "%.*s-%c%03u%s", stem, name, type == VMDK_TYPE_SPARSE ? 's' : 'f', part,
                       name + stem);
     return file->failed ? imgi_fail_nomem(err, "a file name") : 0;
 }
 
 static int write_sparse(const struct vmdk_plan *plan, struct imgi_io *io, uint64_t size,
-                        const struct vmdk_text *descriptor, img_error *err)
+                        const struct imgi_text *descriptor, img_error *err)
 {
     const struct vmdk_shape shape = {.size = size,
                                      .grain = plan->grain,
@@ -106,7 +102,7 @@ static int write_part(const struct vmdk_plan *plan, struct imgi_io *io, uint64_t
 static int create_part(const struct vmdk_plan *plan, unsigned part, uint64_t size, void *opaque,
                        img_error *err)
 {
-    struct vmdk_text file = {0};
+    struct imgi_text file = {0};
     struct imgi_io *io = NULL;
     int rc = part_name(plan, part, &file, err);
 
@@ -124,11 +120,11 @@ static int describe_part(const struct vmdk_plan *plan, unsigned part, uint64_t s
                          img_error *err)
 {
     enum vmdk_type type = plan->subformat->type;
-    struct vmdk_text file = {0};
+    struct imgi_text file = {0};
     int rc = part_name(plan, part, &file, err);
 
     if (rc == 0)
-        vmdk_text_add(lines, "RW %llu %s \"%s\"%s\n", (unsigned long long)(size / VMDK_SECTOR),
+        imgi_text_add(lines, "RW %llu %s \"%s\"%s\n", (unsigned long long)(size / VMDK_SECTOR),
                       vmdk_type_name(type), file.bytes, type == VMDK_TYPE_FLAT ? " 0" : "");
     free(file.bytes);
     return rc;
@@ -151,13 +147,13 @@ static int for_parts(const struct vmdk_plan *plan, part_fn *fn, void *opaque, im
     return rc;
 }
 
-int vmdk_create_describe(const struct vmdk_plan *plan, struct vmdk_text *descriptor, img_error *err)
+int vmdk_create_describe(const struct vmdk_plan *plan, struct imgi_text *descriptor, img_error *err)
 {
-    struct vmdk_text lines = {0};
+    struct imgi_text lines = {0};
     int rc = 0;
 
     if (vmdk_plan_is_embedded(plan))
-        vmdk_text_add(&lines, "RW %llu SPARSE \"%s\"\n",
+        imgi_text_add(&lines, "RW %llu SPARSE \"%s\"\n",
                       (unsigned long long)(plan->size / VMDK_SECTOR), plan->name);
     else
         rc = for_parts(plan, describe_part, &lines, err);
@@ -169,7 +165,7 @@ int vmdk_create_describe(const struct vmdk_plan *plan, struct vmdk_text *descrip
     return rc;
 }
 
-static int create_separate(const struct vmdk_plan *plan, const struct vmdk_text *descriptor,
+static int create_separate(const struct vmdk_plan *plan, const struct imgi_text *descriptor,
                            img_error *err)
 {
     int rc = imgi_io_resize(plan->create->file, 0, IMGI_PREALLOC_OFF, err);
@@ -179,7 +175,7 @@ static int create_separate(const struct vmdk_plan *plan, const struct vmdk_text 
     return imgi_io_write(plan->create->file, descriptor->bytes, descriptor->length, 0, err);
 }
 
-static int create_embedded(const struct vmdk_plan *plan, const struct vmdk_text *descriptor,
+static int create_embedded(const struct vmdk_plan *plan, const struct imgi_text *descriptor,
                            img_error *err)
 {
     if (descriptor->length > VMDK_DESCRIPTOR_ROOM)
@@ -190,7 +186,7 @@ static int create_embedded(const struct vmdk_plan *plan, const struct vmdk_text 
 
 int vmdk_create(struct imgi_create *create, img_error *err)
 {
-    struct vmdk_text descriptor = {0};
+    struct imgi_text descriptor = {0};
     struct vmdk_plan plan;
     int rc = vmdk_plan_make(create, &plan, err);
 

@@ -14,7 +14,7 @@ static inline bool vmdk_plan_is_embedded(const struct vmdk_plan *plan)
 }
 
 /* The descriptor of a new image; to be freed. */
-int vmdk_create_describe(const struct vmdk_plan *plan, struct vmdk_text *descriptor,
+int vmdk_create_describe(const struct vmdk_plan *plan, struct imgi_text *descriptor,
                          img_error *err);
 
 #endif

@@ -116,15 +116,6 @@ int vmdk_descriptor_extents(struct vmdk_descriptor *descriptor, size_t last, uin
 
 /* ------------------------------------------------------------------ writing one (template.c) */
 
-/* Text that grows. Failures stick, and are asked for once, at the end. */
-struct vmdk_text {
-    char *bytes;
-    size_t length, room;
-    bool failed;
-};
-
-void vmdk_text_add(struct vmdk_text *text, const char *format, ...) IMG_PRINTF(2, 3);
-
 struct vmdk_template {
     uint64_t size; /* bytes of the disk */
     const char *create_type;
@@ -139,9 +130,6 @@ struct vmdk_template {
 };
 
 /* The whole descriptor. */
-void vmdk_template_write(const struct vmdk_template *template, struct vmdk_text *text);
-
-/* One step of a sequence of numbers that looks random and is not (splitmix64). */
-uint64_t vmdk_scramble(uint64_t value);
+void vmdk_template_write(const struct vmdk_template *template, struct imgi_text *text);
 
 #endif

@@ -74,14 +74,14 @@ int vmdk_descriptor_set(struct vmdk_descriptor *descriptor, const char *name, co
 }
 
 /* Keys of the disk database have spaces around their '=', as every writer has it. */
-static void add_key(struct vmdk_text *text, const char *name, const char *value)
+static void add_key(struct imgi_text *text, const char *name, const char *value)
 {
     if (strncasecmp(name, "ddb.", 4) == 0)
-        vmdk_text_add(text, "%s = \"%s\"\n", name, value);
+        imgi_text_add(text, "%s = \"%s\"\n", name, value);
     else if (strcasecmp(name, "CID") == 0 || strcasecmp(name, "parentCID") == 0)
-        vmdk_text_add(text, "%s=%s\n", name, value);
+        imgi_text_add(text, "%s=%s\n", name, value);
     else
-        vmdk_text_add(text, "%s=\"%s\"\n", name, value);
+        imgi_text_add(text, "%s=\"%s\"\n", name, value);
 }
 
 int vmdk_descriptor_put(struct vmdk_descriptor *descriptor, const char *name, const char *value,
@@ -89,7 +89,7 @@ int vmdk_descriptor_put(struct vmdk_descriptor *descriptor, const char *name, co
 {
     const struct vmdk_key *before = after ? vmdk_descriptor_find(descriptor, after) : NULL;
     struct vmdk_span place = {descriptor->length, 0};
-    struct vmdk_text text = {0};
+    struct imgi_text text = {0};
     bool found;
     int rc = vmdk_descriptor_set(descriptor, name, value, policy, &found, err);
 
@@ -100,7 +100,7 @@ int vmdk_descriptor_put(struct vmdk_descriptor *descriptor, const char *name, co
         place = (struct vmdk_span){place.start + place.length, 0};
     }
     if (place.start > 0 && descriptor->text[place.start - 1] != '\n')
-        vmdk_text_add(&text, "\n");
+        imgi_text_add(&text, "\n");
     add_key(&text, name, value);
     if (text.failed)
         rc = imgi_fail_nomem(err, "a descriptor");
@@ -129,14 +129,14 @@ int vmdk_descriptor_extents(struct vmdk_descriptor *descriptor, size_t last, uin
     struct vmdk_span old = {extent->number.start, 0};
     struct vmdk_span line = line_around(descriptor, old.start);
     size_t rest = extent->number.start + extent->number.length;
-    struct vmdk_text text = {0};
+    struct imgi_text text = {0};
     int rc;
 
-    vmdk_text_add(&text, "%llu%.*s", (unsigned long long)sectors,
+    imgi_text_add(&text, "%llu%.*s", (unsigned long long)sectors,
                   (int)(line.start + line.length - rest), descriptor->text + rest);
     if (text.length > 0 && text.bytes[text.length - 1] != '\n')
-        vmdk_text_add(&text, "\n");
-    vmdk_text_add(&text, "%s", more);
+        imgi_text_add(&text, "\n");
+    imgi_text_add(&text, "%s", more);
     line = line_around(descriptor, end->number.start);
     old.length = line.start + line.length - old.start;
     if (text.failed)

@@ -74,7 +74,7 @@ int vmdk_shape_header(const struct vmdk_shape *shape, struct vmdk_header *header
 }
 
 int vmdk_extent_write(struct imgi_io *io, const struct vmdk_shape *shape,
-                      const struct vmdk_text *descriptor, img_error *err)
+                      const struct imgi_text *descriptor, img_error *err)
 {
     struct vmdk_header header;
     uint8_t bytes[VMDK_HEADER_BYTES];

@@ -23,6 +23,6 @@ struct vmdk_shape {
 int vmdk_shape_header(const struct vmdk_shape *shape, struct vmdk_header *header, img_error *err);
 /* Write an empty one to an empty file, the header last. descriptor: to be embedded, or NULL. */
 int vmdk_extent_write(struct imgi_io *io, const struct vmdk_shape *shape,
-                      const struct vmdk_text *descriptor, img_error *err);
+                      const struct imgi_text *descriptor, img_error *err);
 
 #endif

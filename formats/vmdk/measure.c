@@ -118,7 +118,7 @@ static int measure_extents(const struct imgi_measure *measure, const struct vmdk
 static int add_descriptor(const struct vmdk_plan *plan, const char *parent,
                           img_measure_result *result, img_error *err)
 {
-    struct vmdk_text descriptor = {0};
+    struct imgi_text descriptor = {0};
     int rc = 0;
 
     if (vmdk_plan_is_embedded(plan))

@@ -82,7 +82,7 @@ static uint64_t part_limit(const struct vmdk_state *state)
 }
 
 /* The name of the part behind the last: its number, in front of the suffix, is one more. */
-static int next_name(const struct vmdk_extent *last, struct vmdk_text *name, img_error *err)
+static int next_name(const struct vmdk_extent *last, struct imgi_text *name, img_error *err)
 {
     const char *dot = strrchr(last->name, '.');
     size_t end = dot ? (size_t)(dot - last->name) : strlen(last->name), start = end;
@@ -95,7 +95,7 @@ static int next_name(const struct vmdk_extent *last, struct vmdk_text *name, img
             "the name of the next extent cannot be told from the last one's: '%s' does "
             "not end with a number, as -s001 or -f001",
             last->name);
-    vmdk_text_add(name, "%.*s%03lu%s", (int)start, last->name,
+    imgi_text_add(name, "%.*s%03lu%s", (int)start, last->name,
                   strtoul(last->name + start, NULL, 10) + 1, last->name + end);
     return name->failed ? imgi_fail_nomem(err, "a file name") : 0;
 }
@@ -130,7 +130,7 @@ static int add_part(struct imgi_node *node, uint64_t length, enum img_preallocat
     struct vmdk_extent *extents =
         realloc(state->extents, (state->extent_count + 1) * sizeof(*extents));
     struct vmdk_extent *part;
-    struct vmdk_text name = {0};
+    struct imgi_text name = {0};
     int rc;
 
     if (!extents)
@@ -244,12 +244,12 @@ struct shape {
 static int set_extents(const struct vmdk_state *state, struct vmdk_descriptor *text,
                        const struct shape *shape, const struct img_policy *policy, img_error *err)
 {
-    struct vmdk_text more = {0};
+    struct imgi_text more = {0};
     int rc;
 
-    vmdk_text_add(&more, "%s", "");
+    imgi_text_add(&more, "%s", "");
     for (size_t i = shape->last + 1; i < shape->count; i++)
-        vmdk_text_add(&more, "RW %llu %s \"%s\"%s\n",
+        imgi_text_add(&more, "RW %llu %s \"%s\"%s\n",
                       (unsigned long long)(state->extents[i].length / VMDK_SECTOR),
                       vmdk_type_name(state->extents[i].type), state->extents[i].name,
                       state->extents[i].type == VMDK_TYPE_FLAT ? " 0" : "");

@@ -235,21 +235,21 @@ static void sizes_are_limited(void **state)
 static void long_values_are_only_text(void **state)
 {
     char *value = repeat("v", 6000), *name = repeat("n", VMDK_FILE_NAME_MAX + 1);
-    struct vmdk_text text = {0};
+    struct imgi_text text = {0};
     struct vmdk_descriptor descriptor;
 
     (void)state;
-    vmdk_text_add(&text, "ddb.comment = \"%s\"\n", value);
+    imgi_text_add(&text, "ddb.comment = \"%s\"\n", value);
     assert_false(text.failed);
     assert_int_equal(parse(&descriptor, text.bytes, NULL), 0);
     assert_value(&descriptor, "ddb.comment", value);
     vmdk_descriptor_free(&descriptor);
     text.length = 0;
-    vmdk_text_add(&text, "RW 1 FLAT \"%s\" 0\n", name + 1);
+    imgi_text_add(&text, "RW 1 FLAT \"%s\" 0\n", name + 1);
     assert_int_equal(parse(&descriptor, text.bytes, NULL), 0);
     vmdk_descriptor_free(&descriptor);
     text.length = 0;
-    vmdk_text_add(&text, "RW 1 FLAT \"%s\" 0\n", name);
+    imgi_text_add(&text, "RW 1 FLAT \"%s\" 0\n", name);
     assert_int_equal(parse(&descriptor, text.bytes, NULL), IMG_E_CORRUPT);
     vmdk_descriptor_free(&descriptor);
     free(text.bytes);
@@ -305,7 +305,7 @@ static void the_template_is_what_readers_expect(void **state)
                                  "ddb.geometry.sectors = \"63\"\n"
                                  "ddb.adapterType = \"lsilogic\"\n"
                                  "ddb.longContentID = \"";
-    struct vmdk_text text = {0};
+    struct imgi_text text = {0};
     struct vmdk_descriptor descriptor;
     char *value;
 
