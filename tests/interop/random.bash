@@ -55,6 +55,51 @@ rounds() {
     done
 }
 
+# random_resizes FORMAT OPTIONS: larger, smaller, and written in between. What comes again is zeros.
+random_resizes() {
+    local to
+    note "$1 ${2:-no options} of many sizes, seeds from $((seed + 1))"
+    rm -f image* twin.raw
+    "$IMG" create -q -f "$1" ${2:+-o "$2"} image $size
+    truncate -s $size twin.raw
+    RANDOM=$seed
+    for _ in 1 2 3 4; do
+        to=$(((RANDOM << 15 | RANDOM) % (2 * size / 512) * 512 + 512))
+        "$IMG" resize -q --shrink -f "$1" image $to
+        truncate -s $to twin.raw
+        verify "$1" image
+        "$IMG" resize -q --shrink -f "$1" image $size
+        truncate -s $size twin.raw
+        seed=$((seed + 1))
+        round_by_us "$1" image $seed
+        round_by_qemu "$1" image $seed
+        verify "$1" image
+    done
+}
+
+# random_chain FORMAT OPTIONS BASE-OPTIONS: an overlay that is written, committed and rebased.
+random_chain() {
+    note "$1 $2 on $3, committed and rebased, seeds from $((seed + 1))"
+    rm -f image* base* other* twin.raw
+    "$IMG" create -q -f "$1" -o "$3" base $((size / 2))
+    "$IMG" create -q -f "$1" -o "$3" other $size
+    "$IMG" create -q -f "$1" -o "$2" -b base -F "$1" image $size
+    truncate -s $size twin.raw
+    for _ in 1 2 3; do
+        seed=$((seed + 1))
+        round_by_us "$1" image $seed
+        verify "$1" image
+        "$IMG" commit -q -f "$1" image
+        verify "$1" image
+        verify "$1" base
+        round_by_us "$1" image $((seed + 1000))
+        "$IMG" rebase -f "$1" -b other -F "$1" image
+        verify "$1" image
+        "$IMG" rebase -f "$1" -b base -F "$1" image
+        verify "$1" image
+    done
+}
+
 # random_rounds FORMAT OPTIONS CREATOR...: a new image, made by the first of the programs.
 random_rounds() {
     note "$1 ${2:-no options}, made by $(basename "$3"), seeds from $((seed + 1))"
