@@ -265,10 +265,10 @@ IMG_API int img_open(img_image **image, const char *name, const img_open_params 
 /*
  * An appliance is a machine's disks with an OVF document about them: packed into one file (OVA), or
  * the document with its files beside it. Opening either opens the disk that params->disk names, by
- * its number in the document, from 1 on, or by its diskId; NULL: the first that has a file. A format
- * of NULL, "ova" or "ovf" finds the format of the disk itself by probing; any other, together with
- * `disk`, is that of the disk. Disks are opened for reading only, and nothing is unpacked. In a list
- * of options the disk is "disk=N".
+ * its number in the document, from 1 on, or by its diskId; NULL: the first that has a file. A
+ * format of NULL, "ova" or "ovf" finds the format of the disk itself by probing; any other,
+ * together with `disk`, is that of the disk. Disks are opened for reading only, and nothing is
+ * unpacked. In a list of options the disk is "disk=N".
  */
 
 /* The number of the next disk with a file behind this one in its appliance; 0: there is none. */
@@ -305,7 +305,10 @@ IMG_API int img_appliance_create(img_appliance **appliance, const char *name, co
 IMG_API int img_appliance_disk(img_appliance *appliance, img_image **image, img_error *err);
 /* All disks are closed: complete the OVA and publish it. It is gone afterwards, also on failure. */
 IMG_API int img_appliance_close(img_appliance *appliance, img_error *err);
-/* The same without a result: nothing is left. Images of it are closed before. NULL is allowed. */
+/*
+ * Give it up: nothing is left. As with img_appliance_close, the image of its last disk has been
+ * ended before, with img_close or img_abandon: it writes into the appliance. NULL is allowed.
+ */
 IMG_API void img_appliance_abandon(img_appliance *appliance);
 
 /*
@@ -564,10 +567,10 @@ enum img_job_flags {
     IMG_JOB_REPAIR_LEAKS = 1u << 4, /* check: free what is lost */
     IMG_JOB_REPAIR_ALL = 1u << 5,   /* check: mend everything that can be */
     IMG_JOB_NO_BACKING_COPY =
-        1u << 6,              /* convert: leave out what the target's backing image holds */
-    IMG_JOB_KEEP = 1u << 7,   /* commit: do not empty the image afterwards */
-    IMG_JOB_UNSAFE = 1u << 8, /* rebase: change the name only, whatever the disk reads as then */
-    IMG_JOB_FORCE = 1u << 9,  /* amend: also what may make the disk unreadable (its last key) */
+        1u << 6,                 /* convert: leave out what the target's backing image holds */
+    IMG_JOB_KEEP = 1u << 7,      /* commit: do not empty the image afterwards */
+    IMG_JOB_UNSAFE = 1u << 8,    /* rebase: change the name only, whatever the disk reads as then */
+    IMG_JOB_FORCE = 1u << 9,     /* amend: also what may make the disk unreadable (its last key) */
     IMG_JOB_NO_VERIFY = 1u << 10 /* convert, check: do not hold an appliance to its manifest */
 };
 

@@ -183,6 +183,9 @@ static int open_pipe(struct imgi_node **node, const char *name, const struct img
 
     if (how->flags & IMG_OPEN_WRITE)
         return imgi_fail(err, IMG_E_UNSUPPORTED, "a pipe holds no image that could be changed");
+    if (how->disk || (how->format && imgi_is_appliance_format(how->format)))
+        return imgi_fail(err, IMG_E_UNSUPPORTED,
+                         "the disks of an OVA or OVF cannot be read from a pipe");
     files = imgi_files_new(imgi_cache_io_flags(how->cache), err);
     if (!files)
         return IMG_E_NOMEM;

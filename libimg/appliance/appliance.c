@@ -190,14 +190,16 @@ static char *companion_name(const struct imgi_appliance *appliance, const char *
 static int look_beside(struct imgi_appliance *appliance, const char *suffix, char **name,
                        struct imgi_appliance_file *file, bool *found, img_error *err)
 {
+    img_error fault = {0};
     int rc;
 
     *found = false;
     *name = companion_name(appliance, suffix);
     if (!*name)
         return imgi_fail_nomem(err, "an appliance");
-    rc = imgi_appliance_file(appliance, *name, file, NULL);
-    if (rc == IMG_E_NOENT || rc == IMG_E_DENIED)
+    rc = imgi_appliance_file(appliance, *name, file, &fault);
+    /* A link that leads away is none of the appliance's files. */
+    if (rc == IMG_E_NOENT || (rc == IMG_E_DENIED && fault.os_errno == 0))
         return 0;
     *found = true;
     return rc < 0 ? imgi_appliance_file(appliance, *name, file, err) : 0;

@@ -105,7 +105,7 @@ static int lay_out(struct img_appliance *appliance, img_error *err)
 
 static int disk_options(struct img_appliance *appliance, const img_options *options, img_error *err)
 {
-    static const char *const handed_on[] = {"adapter_type", "toolsversion", "compression_level"};
+    static const char *const handed_on[] = {"toolsversion", "compression_level"};
     img_options *set = appliance->disk_options = img_options_new();
     int rc = set ? 0 : imgi_fail_nomem(err, "an OVA");
 
@@ -113,6 +113,8 @@ static int disk_options(struct img_appliance *appliance, const img_options *opti
         rc = img_options_set(set, "subformat", "streamOptimized", err);
     if (rc == 0)
         rc = img_options_set(set, "hwversion", appliance->plan.hw_number, err);
+    if (rc == 0)
+        rc = img_options_set(set, "adapter_type", appliance->plan.adapter, err);
     for (size_t i = 0; rc == 0 && i < IMGI_COUNT(handed_on); i++) {
         const char *value = imgi_options_string(options, imgi_ova_options, handed_on[i]);
 
@@ -165,6 +167,8 @@ int img_appliance_create(img_appliance **out, const char *name, const uint64_t *
     appliance->params.policy = &appliance->policy;
     if (rc == 0 && !appliance->name)
         rc = imgi_fail_nomem(err, "an OVA");
+    if (rc == 0 && params && (params->flags & IMG_OPEN_PIPE) && imgi_pipe_named(name))
+        rc = imgi_fail(err, IMG_E_UNSUPPORTED, "an OVA is not written to a pipe");
     if (rc == 0)
         rc = begin(appliance, sizes, options, err);
     if (rc < 0) {

@@ -14,6 +14,7 @@ struct imgi_ova_plan {
     struct imgi_ovf_new ovf; /* without its disks; strings as below */
     char hardware[16];       /* "vmx-13" */
     const char *hw_number;   /* the number in it */
+    const char *adapter;     /* of the VMDK disks */
     char *name;              /* of the machine; malloc'd */
     char *stem;              /* what the names of all members begin with; malloc'd */
     enum imgi_hash hash;

@@ -26,7 +26,8 @@ const struct imgi_opt imgi_ova_options[] = {
     {"network", IMGI_OPT_STRING, "VM Network", "Name of the network, or none", false},
     {"nic", IMGI_OPT_STRING, "E1000", "Network card (E1000, E1000e, VmxNet3, PCNet32)", false},
     {"digest", IMGI_OPT_STRING, "sha256", "Digests of the manifest (sha1, sha256, sha512)", false},
-    {"adapter_type", IMGI_OPT_STRING, "lsilogic", "Adapter that the disks are made for", true},
+    {"adapter_type", IMGI_OPT_STRING, NULL, "Adapter of the disks (default: fits the controller)",
+     true},
     {"toolsversion", IMGI_OPT_STRING, NULL, "VMware guest tools version", true},
     {"compression_level", IMGI_OPT_NUMBER, NULL, "Effort of compression, 1 to 12", true},
     {0},
@@ -50,6 +51,45 @@ static int one_of(const char *what, const char *value, const char *const *words,
 }
 
 /* ------------------------------------------------------------------- names */
+
+/* The bytes of one UTF-8 character that XML may hold; 0: it is none, or a control character. */
+static size_t character(const char *text)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    const unsigned char *byte = (const unsigned char *)text;
+    size_t length = *byte < 0xc0 ? 1 : *byte < 0xe0 ? 2 : *byte < 0xf0 ? 3 : 4;
+    uint32_t code = length == 1 ? *byte : *byte & (0x7fu >> length);
+
+    if (length == 1)
+        return code >= 0x20 && code < 0x7f;
+    if (*byte >= 0xf8)
+        return 0;
+    for (size_t i = 1; i < length; i++) {
+        if ((byte[i] & 0xc0) != 0x80)
+            return 0;
+        code = code << 6 | (byte[i] & 0x3f);
+    }
+    /* C1 controls, half of a surrogate pair, and what is no character. */
+    if (code < least[length] || code < 0xa0 || (code >= 0xd800 && code < 0xe000) ||
+        (code & 0xfffe) == 0xfffe || code > 0x10ffff)
+        return 0;
+    return length;
+}
+
+/* What goes into the document. */
+static int check_text(const char *what, const char *text, img_error *err)
+{
+    if (!*text)
+        return imgi_fail(err, IMG_E_INVAL, "%s: it is empty", what);
+    while (*text) {
+        size_t length = character(text);
+
+        if (length == 0)
+            return imgi_fail(err, IMG_E_INVAL, "%s: not UTF-8, or control characters", what);
+        text += length;
+    }
+    return 0;
+}
 
 /* The file's name without directories and suffix, of letters that need no care in any of its
  * uses. */
@@ -80,12 +120,8 @@ static int choose_name(struct imgi_ova_plan *plan, const img_options *options, i
     if (plan->name[0] == '\0' || strlen(plan->name) > NAME_MAX_BYTES)
         return imgi_fail(err, IMG_E_INVAL, "name: a machine's name has 1 to %u bytes",
                          NAME_MAX_BYTES);
-    for (const char *at = plan->name; *at; at++) {
-        if ((unsigned char)*at < 0x20 || *at == 0x7f)
-            return imgi_fail(err, IMG_E_INVAL, "name: control characters");
-    }
     plan->ovf.name = plan->name;
-    return 0;
+    return check_text("name", plan->name, err);
 }
 
 /* ---------------------------------------------------------------- hardware */
@@ -145,6 +181,24 @@ static unsigned os_id(const char *type)
     return 1;
 }
 
+/*
+ * The disk's adapter goes with the machine's controller: "ide" with IDE and nothing else; of the
+ * others importers know lsilogic and buslogic in a disk, whatever the machine has.
+ */
+static int choose_adapter(struct imgi_ova_plan *plan, const img_options *options, img_error *err)
+{
+    const char *adapter = option(options, "adapter_type"), *controller = plan->ovf.controller;
+    bool ide = strcmp(controller, "ide") == 0;
+
+    if (!adapter)
+        adapter = ide || strcmp(controller, "buslogic") == 0 ? controller : "lsilogic";
+    else if ((strcasecmp(adapter, "ide") == 0) != ide)
+        return imgi_fail(err, IMG_E_INVAL, "adapter_type: %s does not fit the controller, %s",
+                         adapter, controller);
+    plan->adapter = adapter;
+    return 0;
+}
+
 static int choose_devices(struct imgi_ova_plan *plan, const img_options *options, size_t disks,
                           img_error *err)
 {
@@ -158,6 +212,10 @@ static int choose_devices(struct imgi_ova_plan *plan, const img_options *options
         one_of("controller", option(options, "controller"), controllers, &ovf->controller, err);
 
     if (rc == 0)
+        rc = check_text("network", network, err);
+    if (rc == 0)
+        rc = check_text("ostype", option(options, "ostype"), err);
+    if (rc == 0)
         rc = one_of("nic", option(options, "nic"), cards, &ovf->nic, err);
     if (rc < 0)
         return rc;
@@ -165,6 +223,9 @@ static int choose_devices(struct imgi_ova_plan *plan, const img_options *options
     if (disks < 1 || disks > room)
         return imgi_fail(err, IMG_E_INVAL, "%s takes 1 to %zu disks, not %zu", ovf->controller,
                          room, disks);
+    rc = choose_adapter(plan, options, err);
+    if (rc < 0)
+        return rc;
     /* VMware's word for it in an OVF. */
     if (strcmp(ovf->controller, "pvscsi") == 0)
         ovf->controller = "VirtualSCSI";

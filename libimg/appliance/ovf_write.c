@@ -39,6 +39,7 @@ struct controller {
 /* A line "  <Item>", whose children are given in order; NULL values are left out. */
 struct item {
     enum resource type;
+    const char *address; /* of a controller among those of its kind */
     char address_on_parent[12];
     const char *units;
     bool automatic;
@@ -84,6 +85,8 @@ static void put_number(struct imgi_text *out, const char *name, uint64_t number)
 static void put_item(struct imgi_text *out, const struct item *item)
 {
     imgi_text_add(out, "      <Item>\n");
+    if (item->address)
+        put_element(out, "Address", item->address);
     if (item->parent)
         put_element(out, "AddressOnParent", item->address_on_parent);
     if (item->units)
@@ -174,8 +177,11 @@ static void put_disks(struct imgi_text *out, const struct imgi_ovf_new *ovf, uns
         struct item item = {.type = RESOURCE_DISK};
 
         if (place == 0) {
-            struct item host = {.type = controller.type, .subtype = controller.subtype};
+            char address[12];
+            struct item host = {
+                .type = controller.type, .address = address, .subtype = controller.subtype};
 
+            snprintf(address, sizeof(address), "%u", number);
             parent = host.id = ++*id;
             snprintf(host.name, sizeof(host.name), "%s Controller %u", controller.name, number);
             put_item(out, &host);

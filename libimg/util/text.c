@@ -6,26 +6,39 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+
+/* Room for so many characters more and the NUL; twice as much each time, so that many additions
+ * take no longer than their length. */
+static bool make_room(struct imgi_text *text, size_t length)
+{
+    size_t room = 2 * text->room + length + 1;
+    char *bytes;
+
+    if (text->length + length < text->room)
+        return true;
+    bytes = realloc(text->bytes, room);
+    if (!bytes)
+        return false;
+    text->bytes = bytes;
+    text->room = room;
+    return true;
+}
 
 void imgi_text_add(struct imgi_text *text, const char *format, ...)
 {
-    char *more = NULL, *bytes;
-    va_list args;
+    va_list args, again;
     int length;
 
     if (text->failed)
         return;
     va_start(args, format);
-    length = vasprintf(&more, format, args);
-    va_end(args);
-    bytes = length >= 0 ? realloc(text->bytes, text->length + (size_t)length + 1) : NULL;
-    text->failed = !bytes;
-    if (bytes) {
-        memcpy(bytes + text->length, more, (size_t)length + 1);
-        text->bytes = bytes;
+    va_copy(again, args);
+    length = vsnprintf(NULL, 0, format, args);
+    text->failed = length < 0 || !make_room(text, (size_t)length);
+    if (!text->failed) {
+        vsnprintf(text->bytes + text->length, (size_t)length + 1, format, again);
         text->length += (size_t)length;
     }
-    if (length >= 0)
-        free(more);
+    va_end(again);
+    va_end(args);
 }

@@ -10,7 +10,7 @@
 /* Zeroed to begin with. bytes is malloc'd and NUL-terminated; NULL while nothing was added. */
 struct imgi_text {
     char *bytes;
-    size_t length;
+    size_t length, room;
     bool failed; /* there was no memory; nothing more is added */
 };
 

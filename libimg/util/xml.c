@@ -10,6 +10,7 @@
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "checked.h"
 
@@ -84,6 +85,61 @@ int imgi_xml_parse(struct imgi_xml **xml, const void *bytes, size_t length, img_
 
 #include <libxml/parser.h>
 #include <libxml/parserInternals.h>
+
+/* --------------------------------------------------------- length of tags */
+
+static const char *skip_past(const char *at, const char *end, const char *mark)
+{
+    const char *found = memmem(at, (size_t)(end - at), mark, strlen(mark));
+
+    return found ? found + strlen(mark) : end;
+}
+
+/* Behind what begins with the '<' at `at`; the end where libxml2 will find nothing either. */
+static int skip_tag(const char **at, const char *end, img_error *err)
+{
+    static const struct {
+        const char *begin, *end;
+    } others[] = {{"<!--", "-->"}, {"<![CDATA[", "]]>"}, {"<?", "?>"}};
+    const char *limit = *at + IMGI_MIN(IMGI_XML_TAG_MAX, (size_t)(end - *at));
+    bool element = end - *at > 1 && (*at)[1] != '!';
+    char quote = '\0';
+
+    for (size_t i = 0; i < IMGI_COUNT(others); i++) {
+        size_t length = strlen(others[i].begin);
+
+        if ((size_t)(end - *at) >= length && memcmp(*at, others[i].begin, length) == 0) {
+            *at = skip_past(*at + length, end, others[i].end);
+            return 0;
+        }
+    }
+    for (++*at; *at < limit; ++*at) {
+        if (!quote && **at == '>')
+            return 0;
+        if (element && **at == '<')
+            return imgi_fail(err, IMG_E_FORMAT, "XML: line 1 or later: '<' in a tag");
+        if (quote && **at == quote)
+            quote = '\0';
+        else if (!quote && (**at == '"' || **at == '\''))
+            quote = **at;
+    }
+    return *at == end
+               ? 0
+               : imgi_fail(err, IMG_E_LIMIT, "XML: a tag has more than %u bytes", IMGI_XML_TAG_MAX);
+}
+
+/* Tags are found by their bytes, before anything is decoded: on_begin looks at the encoding. */
+static int check_tags(const char *text, size_t length, img_error *err)
+{
+    const char *at = text, *end = text + length;
+    int rc = 0;
+
+    if (memchr(text, '\0', length))
+        return imgi_fail(err, IMG_E_FORMAT, "XML: there are NUL characters: it is not UTF-8");
+    while (rc == 0 && (at = memchr(at, '<', (size_t)(end - at))))
+        rc = skip_tag(&at, end, err);
+    return rc;
+}
 
 /* ---------------------------------------------------------------- library */
 
@@ -215,6 +271,25 @@ static bool within_limits(struct parser *parser, size_t attributes)
     return parser->rc == 0;
 }
 
+/* The declaration has been read. */
+static void on_begin(void *opaque)
+{
+    static const char *const names[] = {"UTF-8", "US-ASCII", "ASCII", "ISO-8859-", "windows-125"};
+    struct parser *parser = opaque;
+    const xmlParserCtxt *context = parser->context;
+    const xmlChar *encoding = context->encoding;
+
+    if (!encoding && context->input)
+        encoding = context->input->encoding;
+    for (size_t i = 0; encoding && i < IMGI_COUNT(names); i++) {
+        if (strncasecmp((const char *)encoding, names[i], strlen(names[i])) == 0)
+            encoding = NULL;
+    }
+    if (encoding)
+        stop(parser, imgi_fail(parser->err, IMG_E_UNSUPPORTED,
+                               "XML: the encoding '%.32s' is not supported", encoding));
+}
+
 static void on_start(void *opaque, const xmlChar *name, const xmlChar *prefix, const xmlChar *uri,
                      int namespace_count, const xmlChar **namespaces, int attribute_count,
                      int defaulted, const xmlChar **attributes)
@@ -321,6 +396,7 @@ static int parse(struct parser *parser, const void *bytes, size_t length)
 {
     static const xmlSAXHandler handler = {
         .initialized = XML_SAX2_MAGIC,
+        .startDocument = on_begin,
         .internalSubset = on_document_type,
         .startElementNs = on_start,
         .endElementNs = on_end,
@@ -359,7 +435,9 @@ int imgi_xml_parse(struct imgi_xml **xml, const void *bytes, size_t length, img_
                          IMGI_XML_BYTES_MAX);
     if (length == 0)
         return imgi_fail(err, IMG_E_FORMAT, "XML: the document is empty");
-    rc = load(&parser.library, err);
+    rc = check_tags(bytes, length, err);
+    if (rc == 0)
+        rc = load(&parser.library, err);
     if (rc < 0)
         return rc;
     parser.xml = calloc(1, sizeof(*parser.xml));

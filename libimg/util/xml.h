@@ -18,6 +18,8 @@
 /* Far above what any OVF or property list needs, and far below what could hurt. */
 #define IMGI_XML_BYTES_MAX (16u << 20)
 #define IMGI_XML_DEPTH_MAX 64u
+/* Of one tag: libxml2 compares each of its attributes with all the others. */
+#define IMGI_XML_TAG_MAX (64u << 10)
 /* Elements and attributes together. */
 #define IMGI_XML_NODES_MAX (256u << 10)
 
@@ -45,7 +47,8 @@ struct imgi_xml_node {
 struct imgi_xml;
 
 /*
- * Parse a document. IMG_E_UNSUPPORTED when there is no libxml2, IMG_E_LIMIT above the limits,
+ * Parse a document, which is in UTF-8 or another encoding whose ASCII characters are those bytes.
+ * IMG_E_UNSUPPORTED when there is no libxml2 or for other encodings, IMG_E_LIMIT above the limits,
  * IMG_E_FORMAT for what is no well-formed XML, IMG_E_DENIED for declarations in a document type.
  * Safe from many threads.
  */

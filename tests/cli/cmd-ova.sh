@@ -154,11 +154,35 @@ done
 
 note "what cannot be made"
 for options in digest=md5 controller=nvme hwversion=x hwversion=vmx-0 cpus=0 memory=1000 memory=0 nic=x \
-    name= name="$(printf 'x%.0s' {1..100})" name=$'a\nb' subformat=monolithicFlat; do
+    name= name="$(printf 'x%.0s' {1..100})" name=$'a\nb' subformat=monolithicFlat network= ostype= \
+    name=$'\xff' name=$'a\xc0\xaf' name=$'\xed\xa0\x80' name=$'\xef\xbf\xbf' name=$'\xc2\x85' network=$'a\tb' \
+    ostype=$'\x01' network=$'\xe4' controller=ide,adapter_type=lsilogic adapter_type=ide; do
     expect_fail 1 "" "$IMG" convert -O ova -o "$options" disk.raw bad2.ova
     [ ! -e bad2.ova ] || fail "$options: there is an OVA"
 done
 expect_fail 1 "takes 1 to 4 disks" "$IMG" convert -O ova -o controller=ide disk.raw disk.raw disk.raw \
     disk.raw disk.raw bad2.ova
+expect_fail 1 "an OVA is not written to a pipe" "$IMG" convert -O ova disk.raw -
+[ ! -e ./- ] || fail "there is a file named -"
+mkfifo pipe
+expect_fail 1 "an OVA is not written to a pipe" "$IMG" convert -O ova disk.raw pipe
+for option in --disk=1 -fova -fovf; do
+    expect_fail 1 "cannot be read from a pipe" "$IMG" convert $option -O raw - out2.raw <whole.ova
+    expect_fail 1 "cannot be read from a pipe" "$IMG" info $option - <whole.ova
+done
 expect_fail 1 "-n cannot be used" "$IMG" convert -n -O ova disk.raw whole.ova
 expect_fail 1 "convert -O ova" "$IMG" create -f ova bad2.ova 1M
+
+note "the adapter of a disk fits its controller"
+for pair in ide=ide lsilogic=lsilogic pvscsi=lsilogic sata=lsilogic lsilogicsas=lsilogic buslogic=buslogic; do
+    "$IMG" convert -O ova -o "controller=${pair%=*},name=ä €" disk.raw new.ova
+    grep -aqF "ddb.adapterType = \"${pair#*=}\"" new.ova || fail "$pair"
+done
+
+if [ "$(id -u)" != 0 ]; then
+    note "a manifest that cannot be read"
+    document 'ovf:href="disk.qcow2"' >m.ovf
+    sums m.ovf disk.qcow2 >m.mf
+    chmod 0 m.mf
+    expect_fail 1 "m.mf" "$IMG" convert -O raw m.ovf out3.raw
+fi

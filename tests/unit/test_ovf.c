@@ -208,6 +208,8 @@ static void disks_leave_out_the_controllers_address(void **state)
         disks[i] = (struct imgi_ovf_new_disk){"d", 1, 512};
     text = imgi_ovf_write(&fresh);
     assert_non_null(strstr(text, "SCSI Controller 1"));
+    assert_non_null(strstr(text, "<Item>\n        <rasd:Address>0</rasd:Address>\n"));
+    assert_non_null(strstr(text, "<Item>\n        <rasd:Address>1</rasd:Address>\n"));
     assert_null(strstr(text, "SCSI Controller 2"));
     assert_non_null(strstr(text, "<rasd:AddressOnParent>6<"));
     assert_null(strstr(text, "<rasd:AddressOnParent>7<"));

@@ -150,6 +150,10 @@ static void keeps_its_limits(void **state)
     char *deep = repeated("", "<a>", IMGI_XML_DEPTH_MAX + 1, "");
     char *many = repeated("<a>", "<b/>", IMGI_XML_NODES_MAX, "</a>");
     char *large = repeated("<a b='", "x", IMGI_XML_BYTES_MAX, "'/>");
+    char *wide = repeated("<a b='", ">", IMGI_XML_TAG_MAX, "' c='>'/>");
+    char *remark = repeated("<a><!--", "<", 2 * IMGI_XML_TAG_MAX, "--></a>");
+    struct imgi_xml *xml;
+    img_error err;
 
     (void)state;
     refuses(deep, IMG_E_LIMIT, "deeper than 64 levels");
@@ -157,7 +161,28 @@ static void keeps_its_limits(void **state)
     refuses(large, IMG_E_LIMIT, "over the limit of 16777216");
     free(deep);
     free(many);
+    refuses(wide, IMG_E_LIMIT, "a tag has more than 65536 bytes");
+    assert_int_equal(parse(remark, &xml, &err), 0);
+    imgi_xml_free(xml);
     free(large);
+    free(wide);
+    free(remark);
+}
+
+/* Where a tag ends is looked for in the bytes: they have to mean what they look like. */
+static void refuses_other_encodings(void **state)
+{
+    static const char utf16[] = "\xff\xfe<\0a\0/\0>";
+    struct imgi_xml *xml;
+    img_error err;
+
+    (void)state;
+    assert_int_equal(imgi_xml_parse(&xml, utf16, sizeof(utf16), &err), IMG_E_FORMAT);
+    refuses("<?xml version='1.0' encoding='UTF-7'?><a/>", IMG_E_UNSUPPORTED, "UTF-7");
+    assert_int_equal(parse("<?xml version='1.0' encoding='iso-8859-1'?><a>\xe4</a>", &xml, &err),
+                     0);
+    assert_string_equal(imgi_xml_root(xml)->text, "\xc3\xa4");
+    imgi_xml_free(xml);
 }
 
 /* Text comes in pieces, and libxml2's own limit of 10 MB is lifted. */
@@ -211,6 +236,7 @@ int main(void)
         cmocka_unit_test(refuses_declarations),
         cmocka_unit_test(refuses_what_is_not_well_formed),
         cmocka_unit_test(keeps_its_limits),
+        cmocka_unit_test(refuses_other_encodings),
         cmocka_unit_test(takes_long_values),
         cmocka_unit_test(serves_many_threads),
     };
