@@ -132,6 +132,7 @@ struct imgi_node {
     char *backing_name;           /* malloc'd, or NULL; the core frees both */
     char *backing_format;         /* malloc'd, or NULL: not said */
     struct imgi_pack_params pack; /* codec IMGI_CODEC_NONE: cannot store compressed */
+    bool pack_plain; /* who asks for compression gets plain data: qemu-img's conversions do */
     bool pack_only;  /* every write must be packed, in ascending order, each cluster once */
     bool reads_zero; /* what was never written reads as zeros (and not as the file's old content) */
     bool tracked;    /* the driver's track is to hear of changes; may change later */

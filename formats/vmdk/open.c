@@ -212,6 +212,7 @@ static int open_embedded(struct imgi_node *node, img_error *err)
 int vmdk_open(struct imgi_node *node, img_error *err)
 {
     uint8_t head[VMDK_SECTOR] = {0};
+    const struct vmdk_sparse *sparse;
     uint64_t file_size;
     int rc = imgi_io_size(node->file, &file_size, err);
 
@@ -233,7 +234,9 @@ int vmdk_open(struct imgi_node *node, img_error *err)
     if (rc < 0)
         return rc;
     node->reads_zero = true;
-    if (vmdk_state(node)->extents[0].sparse && vmdk_state(node)->extents[0].sparse->stream) {
+    sparse = vmdk_state(node)->extents[0].sparse;
+    node->pack_plain = sparse && !sparse->stream;
+    if (sparse && sparse->stream) {
         node->pack = (struct imgi_pack_params){.codec = IMGI_CODEC_ZLIB, .window_bits = 15};
         node->pack_only = true;
     }

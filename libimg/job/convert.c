@@ -157,7 +157,7 @@ static int set_up(struct convert *convert, img_image *target, img_error *err)
 {
     const img_job *job = convert->job;
     struct imgi_node *node = convert->target;
-    bool pack = (job->flags & IMG_JOB_COMPRESS) || node->pack_only;
+    bool pack = ((job->flags & IMG_JOB_COMPRESS) && !node->pack_plain) || node->pack_only;
 
     for (size_t i = 0; i < convert->source_count; i++)
         convert->total += img_size(convert->sources[i]);

@@ -98,6 +98,16 @@ same_disk out.qcow2 convert -c -O qcow2 data.raw out.qcow2
 same_disk out.qcow2 convert -c -O qcow2 -o compression_type=zstd data.raw out.qcow2
 same_disk out.vmdk convert -O vmdk -o subformat=streamOptimized data.raw out.vmdk
 same_disk out.vmdk convert -c -O vmdk -o subformat=streamOptimized data.raw out.vmdk
+for subformat in monolithicSparse twoGbMaxExtentSparse; do # plain grains
+    same_disk out.vmdk convert -c -O vmdk -o subformat=$subformat data.raw out.vmdk
+done
+for subformat in monolithicFlat twoGbMaxExtentFlat; do
+    differs 1 'qemu-img blames the cluster size' \
+        convert -c -O vmdk -o subformat=$subformat data.raw out.vmdk
+done
+for format in vdi vpc vhdx raw; do
+    same_err convert -c -O $format data.raw out.$format
+done
 same_disk out.qcow2 convert -f raw -O qcow2 data.qcow2 out.qcow2
 same_disk out.raw convert data.raw over.qcow2 out.raw
 same_disk out.qcow2 convert -O qcow2 -o size=1M data.raw out.qcow2
