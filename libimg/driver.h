@@ -421,9 +421,16 @@ int imgi_create_data_file(struct imgi_create *create, const char *name, struct i
  */
 int imgi_node_create_file(struct imgi_node *node, const char *name, struct imgi_io **io,
                           img_error *err);
-/* Take its name away from a file that the image needs no more. It stays open as long as the node.
+/*
+ * The file's path still means that file, and no link or device: what is removed is what the image
+ * has open.
  */
-int imgi_node_remove_file(struct imgi_node *node, const struct imgi_io *io, img_error *err);
+int imgi_node_check_removal(const struct imgi_node *node, struct imgi_io *io, img_error *err);
+/*
+ * Take its name away from a file that the image needs no more, if that may be removed. It stays
+ * open as long as the node.
+ */
+int imgi_node_remove_file(struct imgi_node *node, struct imgi_io *io, img_error *err);
 
 /*
  * In measure: the guest bytes of all clusters of that size that hold data (whole clusters), walking

@@ -313,7 +313,8 @@ int imgi_node_create_file(struct imgi_node *node, const char *name, struct imgi_
 
     if (rc == 0 && lstat(path, &info) == 0)
         rc = imgi_fail(err, IMG_E_EXISTS,
-                       "'%s' is there already and is no part of the image: it would be replaced",
+                       "'%s' is there already and is no part of the image: if a resize that was "
+                       "stopped has left it, it can be removed",
                        path);
     if (rc == 0)
         rc = imgi_policy_limit(node->policy, IMG_LIMIT_EXTENTS, node->files->count,
@@ -328,13 +329,39 @@ int imgi_node_create_file(struct imgi_node *node, const char *name, struct imgi_
     return rc;
 }
 
-int imgi_node_remove_file(struct imgi_node *node, const struct imgi_io *io, img_error *err)
+/* The path of a file that is open, or NULL. */
+static const char *path_of(const struct imgi_files *files, const struct imgi_io *io)
 {
-    for (size_t i = 0; i < node->files->count; i++) {
-        const char *path = node->files->list[i].path;
-
-        if (node->files->list[i].io == io && unlink(path) < 0 && errno != ENOENT)
-            return imgi_fail_errno(err, errno, "'%s' cannot be removed", path);
+    for (size_t i = 0; i < files->count; i++) {
+        if (files->list[i].io == io)
+            return files->list[i].path;
     }
+    return NULL;
+}
+
+int imgi_node_check_removal(const struct imgi_node *node, struct imgi_io *io, img_error *err)
+{
+    const char *path = path_of(node->files, io);
+    struct stat info;
+    uint64_t id[2];
+
+    if (!path || (lstat(path, &info) < 0 && errno == ENOENT))
+        return 0;
+    if (lstat(path, &info) < 0)
+        return imgi_fail_errno(err, errno, "'%s' cannot be examined", path);
+    if (!S_ISREG(info.st_mode))
+        return imgi_fail(err, IMG_E_INVAL, "'%s' is no regular file", path);
+    if (!imgi_io_identity(io, id) || id[0] != info.st_dev || id[1] != info.st_ino)
+        return imgi_fail(err, IMG_E_BUSY, "'%s' means another file since it was opened", path);
     return 0;
+}
+
+int imgi_node_remove_file(struct imgi_node *node, struct imgi_io *io, img_error *err)
+{
+    const char *path = path_of(node->files, io);
+    int rc = imgi_node_check_removal(node, io, err);
+
+    if (rc == 0 && path && unlink(path) < 0 && errno != ENOENT)
+        rc = imgi_fail_errno(err, errno, "'%s' cannot be removed", path);
+    return rc;
 }

@@ -56,13 +56,11 @@ static void write_template(const struct vmdk_plan *plan, const char *extents,
 
 /* -------------------------------------------------------------------------- files */
 
-/* The name of the file beside the main one: "-flat" or the like stands in front of the suffix. */
-static int part_name(const struct vmdk_plan *plan, unsigned part, struct imgi_text *file,
-                     img_error *err)
+int vmdk_part_name(const char *name, enum vmdk_type type, unsigned part, struct imgi_text *file,
+                   img_error *err)
 {
-    const char *name = plan->name, *dot = strrchr(name, '.');
+    const char *dot = strrchr(name, '.');
     int stem = dot && dot != name ? (int)(dot - name) : (int)strlen(name);
-    enum vmdk_type type = plan->subformat->type;
 
     if (part == 0)
         imgi_text_add(file, "%.*s-%s%s", stem, name,
@@ -104,7 +102,7 @@ static int create_part(const struct vmdk_plan *plan, unsigned part, uint64_t siz
 {
     struct imgi_text file = {0};
     struct imgi_io *io = NULL;
-    int rc = part_name(plan, part, &file, err);
+    int rc = vmdk_part_name(plan->name, plan->subformat->type, part, &file, err);
 
     (void)opaque;
     if (rc == 0)
@@ -121,7 +119,7 @@ static int describe_part(const struct vmdk_plan *plan, unsigned part, uint64_t s
 {
     enum vmdk_type type = plan->subformat->type;
     struct imgi_text file = {0};
-    int rc = part_name(plan, part, &file, err);
+    int rc = vmdk_part_name(plan->name, plan->subformat->type, part, &file, err);
 
     if (rc == 0)
         imgi_text_add(lines, "RW %llu %s \"%s\"%s\n", (unsigned long long)(size / VMDK_SECTOR),

@@ -27,6 +27,7 @@ libimgall_la_SOURCES += \
 	formats/vmdk/layout.h \
 	formats/vmdk/open.c \
 	formats/vmdk/parent.c \
+	formats/vmdk/parts.c \
 	formats/vmdk/plan.c \
 	formats/vmdk/plan.h \
 	formats/vmdk/resize.c \

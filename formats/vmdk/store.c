@@ -7,6 +7,8 @@
  * whenever the machine stops there is one whole text that the header names. A descriptor of its own
  * is replaced as a file.
  */
+#include <stdlib.h>
+
 #include "vmdk.h"
 
 int vmdk_header_store(const struct vmdk_sparse *sparse, img_error *err)
@@ -118,6 +120,25 @@ int vmdk_descriptor_update(struct imgi_node *node, struct vmdk_descriptor *text,
     const struct vmdk_sparse *sparse = vmdk_state(node)->extents[0].sparse;
 
     return vmdk_descriptor_store(node, text, sparse ? sparse->header.capacity : 0, err);
+}
+
+bool vmdk_descriptor_is_stored(const struct imgi_node *node)
+{
+    const struct vmdk_state *state = vmdk_state(node);
+    const struct vmdk_descriptor *text = &state->descriptor;
+    uint64_t size;
+    char *bytes;
+    bool same;
+
+    if (imgi_io_size(node->file, &size, NULL) < 0 ||
+        size < state->descriptor_offset + text->length)
+        return false;
+    bytes = malloc(text->length);
+    same = bytes &&
+           imgi_io_read(node->file, bytes, text->length, state->descriptor_offset, NULL) == 0 &&
+           memcmp(bytes, text->text, text->length) == 0;
+    free(bytes);
+    return same;
 }
 
 int vmdk_descriptor_overwrite(struct imgi_node *node, struct vmdk_descriptor *text, img_error *err)

@@ -235,6 +235,8 @@ int vmdk_descriptor_update(struct imgi_node *node, struct vmdk_descriptor *text,
  * a descriptor whichever of its sectors are the new ones.
  */
 int vmdk_descriptor_overwrite(struct imgi_node *node, struct vmdk_descriptor *text, img_error *err);
+/* The text in memory is the one on disk. */
+bool vmdk_descriptor_is_stored(const struct imgi_node *node);
 
 /* ------------------------------------------------- drop.c, grow.c, resize.c */
 
@@ -254,6 +256,28 @@ int vmdk_sparse_set_capacity(struct vmdk_sparse *sparse, uint64_t size, img_erro
 void vmdk_sparse_shrunk(struct vmdk_sparse *sparse, uint64_t size);
 int vmdk_reach(struct imgi_node *node, uint64_t size, img_error *err);
 int vmdk_resize(struct imgi_node *node, uint64_t size, enum img_preallocation mode, img_error *err);
+/* The image is in parts of one size. */
+bool vmdk_is_split(const struct vmdk_state *state);
+
+/* ------------------------------------------------------------------ parts.c */
+
+struct vmdk_extent *vmdk_last_extent(const struct vmdk_state *state);
+uint64_t vmdk_extents_end(const struct vmdk_state *state);
+/* The most that the last extent may have. */
+uint64_t vmdk_part_limit(const struct vmdk_state *state);
+/* As many parts behind the last as the size needs. They have no names as yet. */
+int vmdk_parts_add(struct imgi_node *node, uint64_t size, enum img_preallocation mode,
+                   img_error *err);
+/* All that the parts from number `first` on have is on disk, under their names. */
+int vmdk_parts_settle(const struct vmdk_state *state, size_t first, img_error *err);
+/* Take the names of those parts away again. */
+void vmdk_parts_retract(const struct vmdk_state *state, size_t first);
+/* Those parts are no part of the image in memory any more. */
+void vmdk_parts_forget(struct vmdk_state *state, size_t first);
+/* Their files can be removed: nothing else can be in them. */
+int vmdk_parts_check_removal(const struct imgi_node *node, size_t first, img_error *err);
+/* They are no part of the image any more, nor are their files. */
+int vmdk_parts_remove(struct imgi_node *node, size_t first, img_error *err);
 
 /* ----------------------------------------------------------- cid.c, parent.c */
 

@@ -350,6 +350,9 @@ static void record(struct recorder *r)
         base_follows(r);
     if (r->scenario->damaged)
         spoil(r);
+    /* From here on the files are on the disk alone. */
+    for (unsigned i = 0; i < r->disk.count; i++)
+        unlink(r->disk.files[i].name);
     disk_attach(&r->disk);
     r->image = open_image(
         IMAGE, IMG_OPEN_WRITE | (r->scenario->damaged ? (unsigned)IMG_OPEN_CHECK : 0), &err);
@@ -442,8 +445,6 @@ static void run_one(size_t index, uint64_t seed, struct cut_result *result)
     printf("%s - %s, %s, seed %" PRIu64 ": %zu changes, %zu states, %zu failed\n",
            result->failed == failed ? "ok" : "not ok", s->name, s->options, seed,
            imgi_log_count(r.disk.log), result->states - states, result->failed - failed);
-    for (unsigned i = 0; i < r.disk.count; i++)
-        unlink(r.disk.files[i].name);
     disk_clear(&r.disk);
     content_clear(&r.content);
     content_clear(&r.base);

@@ -97,5 +97,6 @@ interop_tests += tests/interop/vmdk-readers.sh
 interop_tests += tests/interop/vmdk-repair.sh
 interop_tests += tests/interop/vmdk-stream.sh
 interop_tests += tests/interop/vmdk-resize.sh
+interop_tests += tests/interop/vmdk-resize-refused.sh
 interop_tests += tests/interop/pipes.sh
 interop_tests += tests/interop/qcow2-kept.sh
