@@ -102,13 +102,26 @@ static void make(const char *name, const char *options)
     img_options_free(set);
 }
 
-static void run_model(void)
+/* A smaller disk, and as large again: what it gains is zeros, whatever a parent has there. */
+static void resize(img_image *image)
+{
+    size_t size = (size_t)(random_offset() / 512 + 1) * 512;
+    img_error err = {0};
+
+    assert_ok(img_resize(image, size, &err), err);
+    assert_ok(img_resize(image, SIZE, &err), err);
+    memset(expected + size, 0, SIZE - size);
+}
+
+static void run_rounds(bool resizes)
 {
     img_error err = {0};
 
     for (int round = 0; round < ROUNDS; round++) {
         img_image *image = open_image(IMG_OPEN_WRITE);
 
+        if (resizes && round % 2 == 1)
+            resize(image);
         for (int i = 0; i < STEPS; i++)
             step(image);
         compare(image);
@@ -118,6 +131,17 @@ static void run_model(void)
         check(image);
         assert_ok(img_close(image, &err), err);
     }
+}
+
+static void run_model(void)
+{
+    run_rounds(true);
+}
+
+/* Of a kind that keeps its size. */
+static void run_fixed(void)
+{
+    run_rounds(false);
 }
 
 static int start(void **state)
@@ -176,7 +200,7 @@ static void redo_log(void **state)
 {
     (void)state;
     make("disk.vmdk", "subformat=vmfsSparse");
-    run_model();
+    run_fixed();
 }
 
 /*
@@ -196,11 +220,11 @@ static void mixed(void **state)
     make("second.vmdk", "subformat=vmfsSparse");
     make("third.vmdk", "subformat=monolithicFlat");
     io_put("disk.vmdk", text, strlen(text), 0600);
-    run_model();
+    run_fixed();
 }
 
 /* The parent's bytes must be hidden by zeros, and copied around partial writes. */
-static void run_child(const char *options)
+static void make_child(const char *options)
 {
     const img_open_params params = {.flags = IMG_OPEN_WRITE, .cache = IMG_CACHE_UNSAFE};
     img_image *parent;
@@ -212,25 +236,27 @@ static void run_child(const char *options)
     assert_ok(img_write(parent, 0, expected, SIZE, &err), err);
     assert_ok(img_close(parent, &err), err);
     make("disk.vmdk", options);
-    run_model();
 }
 
 static void child(void **state)
 {
     (void)state;
-    run_child("backing_file=parent.vmdk,backing_fmt=vmdk");
+    make_child("backing_file=parent.vmdk,backing_fmt=vmdk");
+    run_model();
 }
 
 static void child_with_zero_grains(void **state)
 {
     (void)state;
-    run_child("backing_file=parent.vmdk,backing_fmt=vmdk,zeroed_grain=on");
+    make_child("backing_file=parent.vmdk,backing_fmt=vmdk,zeroed_grain=on");
+    run_model();
 }
 
 static void child_redo_log(void **state)
 {
     (void)state;
-    run_child("backing_file=parent.vmdk,backing_fmt=vmdk,subformat=vmfsSparse");
+    make_child("backing_file=parent.vmdk,backing_fmt=vmdk,subformat=vmfsSparse");
+    run_fixed();
 }
 
 /* VMware makes grain tables when they are needed: take away those that creation made. */
