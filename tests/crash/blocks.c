@@ -10,9 +10,11 @@
  * written later; a repair of leaks (which replays a log in the file) must leave an image without
  * fault that holds the same.
  */
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "../sanitized.h"
@@ -20,6 +22,8 @@
 #include "cut.h"
 #include "disk.h"
 #include "internal.h"
+#include "vdi/disk.h"
+#include "vhd/disk.h"
 
 #ifdef SANITIZED
 #define SEEDS 1u
@@ -34,16 +38,23 @@
 struct shape {
     const char *format, *options;
     uint64_t size, filled;
+    bool small; /* blocks of SMALL bytes, so that a map has no room for a disk that grows */
 };
 
+/* The smallest blocks that VDI and VHD images have; both have room for 128 in their maps. */
+#define SMALL 4096u
+#define SMALL_ROOM (128u * SMALL)
+
 static const struct shape shapes[] = {
-    {"vdi", "static=off", 4 << 20, 300 << 10},
-    {"vdi", "static=on", 3 << 20, 100 << 10},
-    {"vpc", "force_size=on", 5 << 20, 300 << 10},
-    {"vpc", "force_size=on,subformat=fixed", 3 << 20, 100 << 10},
-    {"vhdx", "block_size=1M", 4 << 20, 300 << 10},
-    {"vhdx", "block_size=1M,block_state_zero=off", 3 << 20, 0},
-    {"vhdx", "block_size=1M,subformat=fixed", 3 << 20, 100 << 10},
+    {"vdi", "static=off", 400 << 10, 60 << 10, true},
+    {"vpc", "force_size=on", 400 << 10, 60 << 10, true},
+    {"vdi", "static=off", 4 << 20, 300 << 10, false},
+    {"vdi", "static=on", 3 << 20, 100 << 10, false},
+    {"vpc", "force_size=on", 5 << 20, 300 << 10, false},
+    {"vpc", "force_size=on,subformat=fixed", 3 << 20, 100 << 10, false},
+    {"vhdx", "block_size=1M", 4 << 20, 300 << 10, false},
+    {"vhdx", "block_size=1M,block_state_zero=off", 3 << 20, 0, false},
+    {"vhdx", "block_size=1M,subformat=fixed", 3 << 20, 100 << 10, false},
 };
 
 struct recorder {
@@ -131,17 +142,22 @@ static void flush(struct recorder *r)
     end(r, true);
 }
 
-static void grow(struct recorder *r)
+static void grow_to(struct recorder *r, uint64_t size)
 {
-    uint64_t size = img_size(r->image) + CONTENT_BLOCK * (1 + cut_random(&r->random, 3000));
     img_error err;
 
-    if (size > SIZE_MAXIMUM)
-        return;
     begin(r);
     content_resize(&r->content, size);
     must("resize", img_resize(r->image, size, &err), &err);
     end(r, false);
+}
+
+static void grow(struct recorder *r)
+{
+    uint64_t size = img_size(r->image) + CONTENT_BLOCK * (1 + cut_random(&r->random, 3000));
+
+    if (size <= SIZE_MAXIMUM)
+        grow_to(r, size);
 }
 
 static void one_operation(struct recorder *r)
@@ -162,8 +178,45 @@ static void one_operation(struct recorder *r)
 
 /* --------------------------------------------------------------- recording */
 
+/* Change a file in place. */
+static void put(size_t offset, const void *bytes, size_t length)
+{
+    int fd = open(IMAGE, O_RDWR);
+
+    if (fd < 0 || pwrite(fd, bytes, length, (off_t)offset) != (ssize_t)length)
+        give_up(IMAGE, "cannot be changed");
+    close(fd);
+}
+
+/* An empty image, with small blocks instead of those that all images have. */
+static void make_small(const struct shape *shape)
+{
+    uint32_t blocks = (uint32_t)(shape->size / SMALL);
+    uint8_t map[512], bytes[VHD_HEADER_BYTES];
+    int fd = open(IMAGE, O_RDONLY);
+    bool vdi = strcmp(shape->format, "vdi") == 0;
+    size_t at = vdi ? 0 : VHD_FOOTER_BYTES, length = vdi ? VDI_HEADER_BYTES : VHD_HEADER_BYTES;
+
+    if (fd < 0 || pread(fd, bytes, length, (off_t)at) != (ssize_t)length)
+        give_up(IMAGE, "cannot be read");
+    close(fd);
+    if (vdi) {
+        imgi_put_le32(bytes + VDI_OFF_BLOCK_SIZE, SMALL);
+        imgi_put_le32(bytes + VDI_OFF_BLOCKS, blocks);
+    } else {
+        imgi_put_be32(bytes + VHD_OFF_BLOCK_SIZE, SMALL);
+        imgi_put_be32(bytes + VHD_OFF_BAT_ENTRIES, blocks);
+        imgi_put_be32(bytes + VHD_OFF_HEADER_CHECKSUM,
+                      vhd_checksum(bytes, length, VHD_OFF_HEADER_CHECKSUM));
+    }
+    put(at, bytes, length);
+    memset(map, 0xff, sizeof(map));
+    put(at + length, map, sizeof(map));
+}
+
 static void make_file(struct recorder *r)
 {
+    const img_open_params again = {.flags = IMG_OPEN_WRITE, .format = r->shape->format};
     img_options *options = img_options_new();
     img_error err;
 
@@ -172,6 +225,11 @@ static void make_file(struct recorder *r)
     must("options", img_options_parse(options, r->shape->options, &err), &err);
     must("create",
          img_create(&r->image, IMAGE, r->shape->format, r->shape->size, options, NULL, &err), &err);
+    if (r->shape->small) {
+        must("close", img_close(r->image, &err), &err);
+        make_small(r->shape);
+        must("open", img_open(&r->image, IMAGE, &again, &err), &err);
+    }
     content_fill(r->buffer, 0, (size_t)r->shape->filled, content_write(&r->content));
     content_put(&r->content, 0, r->shape->filled, r->content.writes);
     must("write", img_write(r->image, 0, r->buffer, (size_t)r->shape->filled, &err), &err);
@@ -197,8 +255,11 @@ static void record(struct recorder *r)
     r->image = open_image(r->shape->format, IMG_OPEN_WRITE, &err);
     if (!r->image)
         give_up("open", err.message);
-    for (unsigned i = 0; i < OPERATIONS; i++)
+    for (unsigned i = 0; i < OPERATIONS; i++) {
         one_operation(r);
+        if (r->shape->small && i == OPERATIONS / 2 && img_size(r->image) <= SMALL_ROOM)
+            grow_to(r, SMALL_ROOM + CONTENT_BLOCK);
+    }
     begin(r);
     must("close", img_close(r->image, &err), &err);
     end(r, true);
