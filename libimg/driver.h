@@ -478,8 +478,8 @@ typedef int imgi_cluster_fn(struct imgi_node *node, uint64_t index, struct imgi_
                             img_error *err);
 
 /*
- * map, for a disk in clusters of `size` bytes whose tables lookup reads: as long a run as there is.
- * The extent comes with offset and length set to what was asked for.
+ * map, for a disk in clusters of `size` bytes whose tables lookup reads: as long a run as a bounded
+ * number of lookups finds. The extent comes with offset and length set to what was asked for.
  */
 int imgi_map_clusters(struct imgi_node *node, uint64_t size, imgi_cluster_fn *lookup,
                       struct imgi_extent *extent, img_error *err);

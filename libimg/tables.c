@@ -23,6 +23,12 @@ int imgi_node_read_table(struct imgi_node *node, const struct imgi_table *what, 
     return length ? imgi_io_read(node->file, *bytes, length, table.offset, err) : 0;
 }
 
+/*
+ * Lookups that one run is put together of. Who copies a disk piece by piece asks for all that
+ * follows each time: without a bound every piece would cost a walk to the end of the data.
+ */
+#define LOOKUPS_MAX 1024u
+
 /* Whether what follows a run of clusters, the last of which ends at host, can be a part of it. */
 static bool continues(const struct imgi_cluster *found, const struct imgi_cluster *next,
                       uint64_t host)
@@ -35,12 +41,14 @@ int imgi_map_clusters(struct imgi_node *node, uint64_t size, imgi_cluster_fn *lo
 {
     uint64_t index = extent->offset / size, within = extent->offset % size, length;
     struct imgi_cluster found = {.count = 1}, next;
+    unsigned lookups = 1;
     int rc = lookup(node, index, &found, err);
 
     if (rc < 0)
         return rc;
     length = found.count * size;
-    while (length - within < extent->length && found.kind != IMGI_PACKED) {
+    while (length - within < extent->length && found.kind != IMGI_PACKED &&
+           lookups++ < LOOKUPS_MAX) {
         next = (struct imgi_cluster){.count = 1};
         /* What comes before a bad entry is good; the entry's own turn comes with the next call. */
         if (lookup(node, index + length / size, &next, NULL) < 0 ||

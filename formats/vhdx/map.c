@@ -176,6 +176,12 @@ static int map_block(struct vhdx *v, uint64_t offset, uint64_t length, struct im
     return judge_holes(v, run, err);
 }
 
+/*
+ * What one call answers for, at most: who copies a disk piece by piece asks for all that follows
+ * each time, and every piece would cost a walk to the end of the data.
+ */
+#define RUN_MAX (UINT64_C(1) << 30)
+
 /* Whether more, which follows run on the disk, can be a part of it. */
 static bool continues(const struct imgi_extent *run, const struct imgi_extent *more)
 {
@@ -190,6 +196,7 @@ int vhdx_map(struct imgi_node *node, uint64_t offset, uint64_t length, struct im
     int rc = map_block(v, offset, length, run, err);
 
     run->offset = offset;
+    length = IMGI_MIN(length, IMGI_MAX(run->length, RUN_MAX));
     while (rc == 0 && run->length < length) {
         struct imgi_extent more = {0};
 

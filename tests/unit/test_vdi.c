@@ -138,6 +138,29 @@ static void fixed(void **state)
     run("static=on");
 }
 
+/* A map's run has an end on disks of many blocks, and is of more than one of them. */
+static void runs_are_bounded(void **state)
+{
+    const uint64_t size = UINT64_C(4) << 30;
+    struct disk_model model;
+    img_image *image;
+    img_extent extent;
+    img_error err = {0};
+    unsigned runs = 0;
+
+    (void)state;
+    model_begin(&model, "vdi", "disk.vdi");
+    model_make("disk.vdi", "vdi", size, "static=off");
+    image = model_open(&model, 0);
+    for (uint64_t at = 0; at < size; at += extent.length, runs++) {
+        assert_ok(img_map(image, at, size - at, &extent, &err), err);
+        assert_true(extent.flags & IMG_EXTENT_ZERO);
+    }
+    assert_in_range(runs, 2, 16);
+    img_abandon(image);
+    model_end(&model);
+}
+
 /* Give an empty image a parent, as VirtualBox does. */
 static void make_child(const char *name, const char *parent)
 {
@@ -419,6 +442,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(refuses_bad_fields),
     cmocka_unit_test(dynamic),
     cmocka_unit_test(fixed),
+    cmocka_unit_test(runs_are_bounded),
     cmocka_unit_test(child),
     cmocka_unit_test(wrong_parents),
     cmocka_unit_test(is_not_committed),
