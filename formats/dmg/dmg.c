@@ -6,15 +6,9 @@
 
 #include <stdlib.h>
 
-/* The magic alone stands at the end of a file, where a raw disk may have anything. */
 static int dmg_probe(const struct imgi_probe *probe)
 {
-    struct dmg_trailer trailer;
-
-    if (!probe->tail || imgi_get_be32(probe->tail) != DMG_TRAILER_MAGIC)
-        return 0;
-    dmg_trailer_decode(probe->tail, &trailer);
-    return dmg_trailer_check(&trailer, probe->size, NULL) == 0 ? 80 : 0;
+    return probe->tail && dmg_trailer_looks_like(probe->tail) ? 80 : 0;
 }
 
 /* ------------------------------------------------------------------- open */

@@ -44,6 +44,11 @@ struct dmg_trailer {
 
 /* bytes: type, size in bits, value of 128 bytes. */
 void dmg_checksum_decode(const uint8_t *bytes, struct dmg_checksum *checksum);
+/*
+ * More than the magic, since a raw disk may have anything at its end; but what a file has lost does
+ * not make a raw disk of it.
+ */
+bool dmg_trailer_looks_like(const uint8_t bytes[DMG_TRAILER_BYTES]);
 void dmg_trailer_decode(const uint8_t bytes[DMG_TRAILER_BYTES], struct dmg_trailer *trailer);
 /* Whether it is one that we can read, of a file of that size. */
 int dmg_trailer_check(const struct dmg_trailer *trailer, uint64_t file_size, img_error *err);

@@ -5,6 +5,12 @@
 
 #define VERSION 4u
 
+bool dmg_trailer_looks_like(const uint8_t bytes[DMG_TRAILER_BYTES])
+{
+    return imgi_get_be32(bytes) == DMG_TRAILER_MAGIC && imgi_get_be32(bytes + 4) == VERSION &&
+           imgi_get_be32(bytes + 8) == DMG_TRAILER_BYTES;
+}
+
 void dmg_checksum_decode(const uint8_t *bytes, struct dmg_checksum *checksum)
 {
     checksum->type = imgi_get_be32(bytes);

@@ -88,3 +88,14 @@ make xml zlib 512 sparse
 poke them.dmg 100 ee
 expect_fail 2 "sectors 0 to 39 (zlib" "$IMG" check them.dmg
 expect_fail 1 "zlib" "$IMG" convert -O raw them.dmg out.raw
+
+note "what has lost a part is no raw disk"
+make xml raw,zlib 512 sparse
+size=$(stat -c %s them.dmg)
+head -c $((size / 2)) them.dmg >cut.dmg
+tail -c 512 them.dmg >>cut.dmg
+expect_fail 1 "is not inside the file" "$IMG" info cut.dmg
+expect_fail 1 "is not inside the file" "$IMG" convert -O raw cut.dmg out.raw
+head -c $((size - 512)) them.dmg >cut.dmg
+expect_fail 1 "UDIF trailer" "$IMG" convert -f dmg -O raw cut.dmg out.raw
+[ ! -e out.raw ] || fail "there is a target"
