@@ -3,10 +3,13 @@
  *
  * Between the grains of a sparse extent there may be others that no table names (any more): left
  * behind by a machine that stopped, or by a writer that gave them up. Where the filesystem knows of
- * a hole nothing is wasted. A stream is written without gaps; what does not belong there the walk
- * tells (walk.c).
+ * a hole nothing is wasted, and what is smaller than its blocks it does not take back. A stream is
+ * written without gaps; what does not belong there the walk tells (walk.c).
  */
 #include "check.h"
+
+/* What filesystems give space out in, mostly. */
+#define BLOCK 4096u
 
 /* Bytes from..to of the file. */
 struct gap {
@@ -32,6 +35,12 @@ static int leak(struct leaks *leaks, struct gap gap, img_error *err)
 {
     const struct vmdk_checking *check = leaks->check;
 
+    if (gap.to < check->file_size) {
+        gap.from = imgi_align_up(gap.from, BLOCK);
+        gap.to = imgi_align_down(gap.to, BLOCK);
+    }
+    if (gap.from >= gap.to)
+        return 0;
     if (leaks->grains == 0)
         leaks->first = gap.from;
     leaks->grains += imgi_div_up(gap.to - gap.from, check->sparse->grain);
@@ -63,21 +72,18 @@ static int look_at(struct leaks *leaks, struct gap data, img_error *err)
     return rc;
 }
 
-/* What lies behind everything can be cut off, except where the header says where the end is. */
+/* What lies behind everything is cut off. */
 static int cut_tail(struct vmdk_checking *check, img_error *err)
 {
-    struct vmdk_sparse *sparse = check->sparse;
-    uint64_t end = imgi_align_up(IMGI_MAX(check->end, check->first), sparse->grain);
+    uint64_t end = IMGI_MAX(IMGI_MAX(check->end, check->first), check->metadata_end);
     int rc;
 
-    end = IMGI_MAX(end, imgi_align_up(check->metadata_end, sparse->grain));
-    if (sparse->cowd || end >= check->file_size)
+    end = imgi_align_up(end, check->sparse->grain);
+    if (end >= check->file_size)
         return 0;
-    rc = imgi_io_resize(sparse->io, end, IMGI_PREALLOC_OFF, err);
-    if (rc == 0) {
-        sparse->next = end;
+    rc = vmdk_sparse_cut(check->sparse, end, err);
+    if (rc == 0)
         check->file_size = end;
-    }
     return rc;
 }
 

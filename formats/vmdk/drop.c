@@ -113,8 +113,7 @@ static void punch(const struct vmdk_sparse *sparse, const struct use *use)
     }
 }
 
-/* Let the file end there, and freeSector with it. */
-static int cut(struct vmdk_sparse *sparse, uint64_t end, img_error *err)
+int vmdk_sparse_cut(struct vmdk_sparse *sparse, uint64_t end, img_error *err)
 {
     int rc = imgi_io_resize(sparse->io, end, IMGI_PREALLOC_OFF, err);
 
@@ -139,7 +138,7 @@ int vmdk_sparse_trim(const struct imgi_node *node, struct vmdk_sparse *sparse, i
     rc = find_use(sparse, &use, err);
     end = imgi_align_up(use.end, sparse->grain);
     if (rc == 0 && end < file_size)
-        rc = cut(sparse, end, err);
+        rc = vmdk_sparse_cut(sparse, end, err);
     if (rc == 0)
         punch(sparse, &use);
     imgi_seen_free(use.seen);
@@ -167,7 +166,7 @@ static int reset_cowd(struct vmdk_sparse *sparse, img_error *err)
     rc = vmdk_tables_write(sparse, err);
     if (rc == 0)
         rc = imgi_io_flush(sparse->io, err);
-    return rc == 0 && end < file_size ? cut(sparse, end, err) : rc;
+    return rc == 0 && end < file_size ? vmdk_sparse_cut(sparse, end, err) : rc;
 }
 
 static int make_empty(const struct imgi_node *node, struct vmdk_sparse *sparse, img_error *err)

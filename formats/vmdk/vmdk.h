@@ -242,6 +242,8 @@ bool vmdk_descriptor_is_stored(const struct imgi_node *node);
 
 /* Give up all grains of the extent from `first` on. On disk when it returns. */
 int vmdk_sparse_drop(struct vmdk_sparse *sparse, uint64_t first, img_error *err);
+/* Let the file end there, and freeSector with it; nothing in use may lie behind. */
+int vmdk_sparse_cut(struct vmdk_sparse *sparse, uint64_t end, img_error *err);
 /* Give back the space of everything in the file that nothing refers to any more. */
 int vmdk_sparse_trim(const struct imgi_node *node, struct vmdk_sparse *sparse, img_error *err);
 int vmdk_make_empty(struct imgi_node *node, img_error *err);
