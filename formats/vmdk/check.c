@@ -47,14 +47,16 @@ static int run_pass(struct vmdk_checking *check, img_error *err)
 {
     const struct vmdk_sparse *sparse = check->sparse;
     bool stream = vmdk_is_stream(&sparse->header);
-    int rc = vmdk_check_tables(check, err);
+    int rc = vmdk_check_overlaid(check, err);
 
+    if (rc == 0)
+        rc = vmdk_check_tables(check, err);
     if (rc == 0)
         rc = vmdk_check_grains(check, err);
     if (rc == 0)
         rc = check_free_sector(check, err);
     if (rc == 0 && stream)
-        rc = vmdk_walk_stream(check->node, sparse, check->checker, err);
+        rc = vmdk_walk_stream(check->node, sparse, check->checker, check->spoiled, err);
     if (rc == 0 && check->corruptions == 0 && !check->lost && !stream &&
         !imgi_io_is_device(sparse->io))
         rc = vmdk_check_leaks(check, err);
@@ -106,21 +108,24 @@ struct pass {
     struct imgi_checker checker;
     img_check_result result;
     bool mend, free_leaks;
+    bool again;       /* what no repair changes is not looked at again: what grains unpack to */
+    uint64_t spoiled; /* streams that have grains which cannot be unpacked */
 };
 
-/* quiet: all that is to be told has been told. */
-static struct pass begin_pass(const struct imgi_checker *checker, bool quiet)
+/* Behind the first pass all that is to be told has been told. */
+static struct pass pass_again(const struct pass *first)
 {
-    struct pass pass = {.checker = *checker};
+    struct pass pass = {.checker = first->checker, .again = true, .spoiled = first->spoiled};
 
-    if (quiet)
-        pass.checker.finding = NULL;
+    pass.checker.finding = NULL;
+    pass.result.corruptions = pass.spoiled;
     return pass;
 }
 
 static int run(struct imgi_node *node, struct pass *pass, img_error *err)
 {
     const struct vmdk_state *state = vmdk_state(node);
+    uint64_t *spoiled = pass->again ? NULL : &pass->spoiled;
     int rc = 0;
 
     pass->checker.result = &pass->result;
@@ -131,10 +136,11 @@ static int run(struct imgi_node *node, struct pass *pass, img_error *err)
                                       .offset = extent->offset,
                                       .checker = &pass->checker,
                                       .mend = pass->mend,
-                                      .free_leaks = pass->free_leaks};
+                                      .free_leaks = pass->free_leaks,
+                                      .spoiled = spoiled};
 
         if (extent->sparse && extent->sparse->sequence)
-            rc = vmdk_walk_stream(node, extent->sparse, &pass->checker, err);
+            rc = vmdk_walk_stream(node, extent->sparse, &pass->checker, spoiled, err);
         else if (extent->sparse && !extent->sparse->stream)
             rc = check_sparse(&check, err);
         else if (extent->sesparse)
@@ -172,15 +178,16 @@ static uint64_t fixed(uint64_t found, uint64_t remaining)
     return found > remaining ? found - remaining : 0;
 }
 
-/* The passes of a repair behind the first one, whose findings these are. */
-static int finish_repair(struct imgi_node *node, struct imgi_checker *checker,
-                         const img_check_result *found, img_error *err)
+/* The passes of a repair behind the first one. */
+static int finish_repair(struct imgi_node *node, const struct pass *first, img_check_result *result,
+                         img_error *err)
 {
-    struct pass second = begin_pass(checker, true), last = second;
-    img_check_result *result = checker->result;
+    struct pass second = pass_again(first), last = second;
+    const img_check_result *found = &first->result;
     int rc;
 
-    second.free_leaks = true;
+    /* A file that grows would give room to entries that point past its end. */
+    second.free_leaks = first->mend || found->corruptions == 0;
     rc = run(node, &second, err);
     if (rc == 0)
         rc = run(node, &last, err);
@@ -194,7 +201,7 @@ static int finish_repair(struct imgi_node *node, struct imgi_checker *checker,
 
 int vmdk_check(struct imgi_node *node, struct imgi_checker *checker, img_error *err)
 {
-    struct pass first = begin_pass(checker, false);
+    struct pass first = {.checker = *checker};
     bool repair = checker->repair != IMGI_REPAIR_NONE, sound;
     int rc;
 
@@ -204,7 +211,7 @@ int vmdk_check(struct imgi_node *node, struct imgi_checker *checker, img_error *
         return rc;
     *checker->result = first.result;
     if (repair)
-        rc = finish_repair(node, checker, &first.result, err);
+        rc = finish_repair(node, &first, checker->result, err);
     sound =
         !checker->result->corruptions && !checker->result->leaks && !checker->result->check_errors;
     return rc < 0 ? rc : judge_shutdown(node, checker, repair && sound, err);

@@ -2,13 +2,17 @@
  * What the parts of check share: one sparse extent on its way through a check, or a repair.
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * One pass goes through the extent in this order: places of tables (check_tables.c), entries of
- * tables (check_grains.c), space that nothing names (check_leaks.c). With `mend` each step puts
- * right what it can before the next one looks.
+ * One pass goes through the extent in this order: places of tables (check_overlaid.c,
+ * check_tables.c), entries of tables (check_grains.c), space that nothing names (check_leaks.c).
+ * With `mend` each step puts right what it can before the next one looks.
  *
- * A repair never changes what a readable part of the disk reads as. Of two copies of a table the
- * one that readers use counts as long as what it says is possible; where neither is possible
- * nothing is changed, so that the fault goes on being noticed.
+ * A repair does not change what a readable part of the disk reads as. Of two copies of an entry the
+ * one that readers use counts as long as what it says is possible, and to say that there is nothing
+ * is possible; where neither is possible nothing is changed, so that the fault goes on being
+ * noticed. There is one exception: a primary table that as a whole is empty, or noise, or that its
+ * directory does not name, is lost, and a repair of everything takes the grains that its copy
+ * names. A machine that stopped between the writing of the two leaves the same; the grains were
+ * written then, only not flushed, so they may be there or not.
  */
 #ifndef VMDK_CHECK_H
 #define VMDK_CHECK_H
@@ -30,11 +34,15 @@ struct vmdk_checking {
     uint64_t unit;              /* bytes that one bit of `grains` stands for */
     struct imgi_seen *grains;   /* in units from `first` on */
     struct imgi_seen *metadata; /* in sectors: header, descriptor, directories, tables */
-    uint64_t metadata_end;      /* byte behind the last of them */
-    uint64_t end;               /* byte behind the last table or grain */
-    uint64_t corruptions;       /* of this pass */
-    bool differing;             /* there are tables that are not like their copies */
-    bool lost;                  /* only a redundant copy names some grains, and a repair would */
+    struct imgi_seen
+        *settled;          /* by number, grains of which an earlier round has judged the copies */
+    uint64_t metadata_end; /* byte behind the last of them */
+    uint64_t end;          /* byte behind the last table or grain */
+    uint64_t corruptions;  /* of this pass */
+    uint64_t *spoiled;     /* as vmdk_walk_stream has it */
+    bool overlaid;         /* tables lie in grains: nothing may be written to them */
+    bool differing;        /* there are tables that are not like their copies */
+    bool lost;             /* only a redundant copy names some grains, and a repair would */
 };
 
 /* Both copies of one table. */
@@ -47,6 +55,11 @@ struct vmdk_tables {
 
 /* A corruption of this extent. */
 void vmdk_corrupt(struct vmdk_checking *check, const char *format, ...) IMG_PRINTF(2, 3);
+
+/* ----------------------------------------------------------- check_overlaid.c */
+
+/* In a repair: is no table where grains are? Those that are get another place, with `mend`. */
+int vmdk_check_overlaid(struct vmdk_checking *check, img_error *err);
 
 /* ------------------------------------------------------------- check_tables.c */
 
@@ -63,8 +76,11 @@ int vmdk_check_grains(struct vmdk_checking *check, img_error *err);
 
 /* ------------------------------------------------------------- check_mend.c */
 
-/* Append a table to the file, with that content. It is on disk when this returns. */
-int vmdk_mend_new_table(struct vmdk_checking *check, const uint8_t *content, uint64_t *host,
+/*
+ * Append a table to the file, with the content of the one at `from`, or with 0 an empty one; when
+ * it is on disk one copy of the directory names it.
+ */
+int vmdk_mend_add_table(struct vmdk_checking *check, bool redundant, uint64_t index, uint64_t from,
                         img_error *err);
 /* Name a table in one copy of the directory. */
 int vmdk_mend_directory(struct vmdk_checking *check, bool redundant, uint64_t index, uint64_t host,

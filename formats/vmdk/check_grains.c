@@ -3,8 +3,8 @@
  *
  * Each grain lies behind the metadata and inside the file, and belongs to one entry. Entries on
  * which both copies of a table agree come first, for a grain that two copies name is most likely
- * theirs; then those on which they do not. Faults of one kind in one table are told as one, since a
- * hostile image can have millions.
+ * theirs; of the others first those whose primary copy is possible, for that is what readers see.
+ * Faults of one kind in one table are told as one, since a hostile image can have millions.
  *
  * When entries share a grain, the second gets a copy of it: each goes on reading what it did.
  */
@@ -12,7 +12,7 @@
 
 #include "check.h"
 
-/* So many wrong entries are no single accidents: the whole table is another's, or noise. */
+/* Fewer wrong entries are single accidents; so many: the whole table is another's, or noise. */
 #define WRONG_TABLE 8u
 
 /* What an entry is: empty, or how good its place is. */
@@ -34,13 +34,20 @@ struct fault {
     uint64_t count, entry, host;
 };
 
+/* Each goes through all tables. */
+enum round {
+    ROUND_AGREED,  /* entries that are the same in both copies */
+    ROUND_PRIMARY, /* of the others those that are possible in the primary one */
+    ROUND_REST
+};
+
 /* One table that is looked at. */
 struct look {
     struct vmdk_checking *check;
     struct vmdk_tables tables;
     struct fault faults[VERDICTS];
-    uint64_t leaked; /* entries that one copy alone has */
-    bool lost; /* the primary copy is empty or says impossible things, the other has no fault */
+    uint64_t leaked; /* entries that differ as writing leaves them when it is interrupted */
+    bool lost;       /* the primary copy is empty or noise, the other is not */
 };
 
 /* Where a grain lies. */
@@ -82,8 +89,9 @@ static void report(const struct look *look)
     }
     if (look->leaked > 0)
         imgi_found(look->check->checker, IMGI_FINDING_LEAK,
-                   "Leaked in %s: grain table %llu: %llu entries are in one of its copies only",
-                   look->check->file, index, (unsigned long long)look->leaked);
+                   "Leaked in %s: grain table %llu%s: %llu entries are not the same in its copies",
+                   look->check->file, index, look->lost ? ", lost but for its redundant copy" : "",
+                   (unsigned long long)look->leaked);
 }
 
 /* ------------------------------------------------------------------ single entries */
@@ -216,9 +224,9 @@ static bool prefers_redundant(const struct look *look, enum verdict primary, boo
 }
 
 /*
- * An entry on which the copies do not agree. Writers change the redundant one first: when one of
- * them says that there is nothing, and the other is possible, writing was interrupted, and nothing
- * but space is lost. Other differences are no accident.
+ * An entry on which the copies do not agree. Writers change both before a flush, when what the new
+ * entry names is on disk: two entries that are possible were left by writing that was interrupted,
+ * and nothing but space is lost. Other differences are no accident.
  */
 static int settle(struct look *look, uint64_t entry, uint64_t number, img_error *err)
 {
@@ -231,8 +239,7 @@ static int settle(struct look *look, uint64_t entry, uint64_t number, img_error 
     bool one_free = one == VERDICT_GOOD && is_free(check, &primary);
     bool other_free = other == VERDICT_GOOD && is_free(check, &redundant);
     bool swap = prefers_redundant(look, one, one_free, other, other_free);
-    bool leak = (one == VERDICT_EMPTY && other <= VERDICT_EMPTY) ||
-                (other == VERDICT_EMPTY && (one == VERDICT_EMPTY || one_free));
+    bool leak = (one == VERDICT_EMPTY || one_free) && (other == VERDICT_EMPTY || other_free);
     int rc;
 
     if (leak)
@@ -250,7 +257,7 @@ static int settle(struct look *look, uint64_t entry, uint64_t number, img_error 
         return rc;
     /* Both wrong: none is better. A lost table is not made up for by giving up its copy. */
     if ((check->mend && (one <= VERDICT_EMPTY || used != first)) ||
-        (check->free_leaks && leak && !look->lost))
+        (check->free_leaks && !check->overlaid && leak && !look->lost))
         set_entries(look, entry, used);
     return 0;
 }
@@ -296,6 +303,12 @@ static int read_tables(struct look *look, uint8_t *buffer, bool *there, img_erro
     return rc;
 }
 
+/* The grain was settled in an earlier round, which takes what its entry names. */
+static bool is_settled(const struct vmdk_checking *check, uint64_t number)
+{
+    return check->settled && imgi_seen_test(check->settled, number, 1);
+}
+
 /* Whether a copy's entry names a grain that cannot be, or is another's. */
 static bool is_wrong(const struct vmdk_checking *check, uint64_t number, uint32_t sector)
 {
@@ -319,16 +332,35 @@ static void weigh(struct look *look)
         uint32_t first = imgi_get_le32(tables->primary + 4 * i);
         uint32_t second = imgi_get_le32(tables->redundant + 4 * i);
 
-        if (number >= grains || first == second)
+        if (number >= grains || first == second || is_settled(check, number))
             continue;
         primary += is_wrong(check, number, first);
         redundant += is_wrong(check, number, second);
     }
-    look->lost = redundant == 0 && (primary >= WRONG_TABLE || look->lost);
+    look->lost = redundant < WRONG_TABLE && (primary >= WRONG_TABLE || look->lost);
 }
 
-/* Look at the entries on which both copies agree, or else at the others. */
-static int look_at(struct look *look, bool agreed, img_error *err)
+/* An entry of which the copies differ, if its round has come. */
+static int settle_in_round(struct look *look, uint64_t entry, uint64_t number, enum round round,
+                           img_error *err)
+{
+    struct vmdk_checking *check = look->check;
+    uint32_t sector = imgi_get_le32(look->tables.primary + 4 * entry);
+    struct grain grain;
+    bool twice;
+    int rc = 0;
+
+    if (round == ROUND_REST)
+        return is_settled(check, number) ? 0 : settle(look, entry, number, err);
+    if (judge(check, number, sector, &grain) == VERDICT_GOOD && is_free(check, &grain)) {
+        rc = imgi_seen_mark(check->settled, number, 1, &twice, err);
+        if (rc == 0)
+            rc = settle(look, entry, number, err);
+    }
+    return rc;
+}
+
+static int look_at(struct look *look, enum round round, img_error *err)
 {
     struct vmdk_checking *check = look->check;
     const struct vmdk_header *header = &check->sparse->header;
@@ -344,16 +376,16 @@ static int look_at(struct look *look, bool agreed, img_error *err)
         if (number >= grains)
             break;
         check->differing = check->differing || !same;
-        if (same && agreed)
+        if (same && round == ROUND_AGREED)
             rc = agree(look, i, number, err);
-        else if (!same && !agreed)
-            rc = settle(look, i, number, err);
+        else if (!same && round != ROUND_AGREED)
+            rc = settle_in_round(look, i, number, round, err);
     }
     return rc;
 }
 
-static int check_table(struct vmdk_checking *check, uint64_t index, uint8_t *buffer, bool agreed,
-                       img_error *err)
+static int check_table(struct vmdk_checking *check, uint64_t index, uint8_t *buffer,
+                       enum round round, img_error *err)
 {
     struct look look = {.check = check, .tables = {.index = index}};
     bool there;
@@ -361,25 +393,40 @@ static int check_table(struct vmdk_checking *check, uint64_t index, uint8_t *buf
 
     if (rc < 0 || !there)
         return rc;
-    if (!agreed && look.tables.redundant)
+    if (round != ROUND_AGREED && look.tables.redundant)
         weigh(&look);
-    rc = look_at(&look, agreed, err);
+    rc = look_at(&look, round, err);
     report(&look);
     check->lost = check->lost || (look.lost && look.leaked > 0 && !check->mend);
     return rc < 0 ? rc : vmdk_mend_tables(check, &look.tables, err);
 }
 
-static int check_all(struct vmdk_checking *check, uint8_t *buffer, bool agreed, img_error *err)
+static int check_all(struct vmdk_checking *check, uint8_t *buffer, enum round round, img_error *err)
 {
     uint64_t covers = check->sparse->grain * check->sparse->header.num_gtes;
     int rc = 0;
 
     for (uint64_t i = 0; rc == 0 && i < check->sparse->gd_entries; i++) {
-        rc = check_table(check, i, buffer, agreed, err);
+        rc = check_table(check, i, buffer, round, err);
         if (rc == 0 && i % 64 == 0)
             rc = imgi_check_progress(check->checker, check->offset + i * covers, check->node->size,
                                      err);
     }
+    return rc;
+}
+
+/* The entries of which the copies differ. */
+static int check_differing(struct vmdk_checking *check, uint8_t *buffer, img_error *err)
+{
+    uint64_t grains = check->sparse->gd_entries * check->sparse->header.num_gtes;
+    int rc;
+
+    check->settled = imgi_seen_new(grains, check->node->policy, err);
+    rc = check->settled ? check_all(check, buffer, ROUND_PRIMARY, err) : IMG_E_NOMEM;
+    if (rc == 0)
+        rc = check_all(check, buffer, ROUND_REST, err);
+    imgi_seen_free(check->settled);
+    check->settled = NULL;
     return rc;
 }
 
@@ -389,9 +436,9 @@ int vmdk_check_grains(struct vmdk_checking *check, img_error *err)
     int rc = buffer ? 0 : imgi_fail_nomem(err, "grain tables");
 
     if (rc == 0)
-        rc = check_all(check, buffer, true, err);
+        rc = check_all(check, buffer, ROUND_AGREED, err);
     if (rc == 0 && check->differing)
-        rc = check_all(check, buffer, false, err);
+        rc = check_differing(check, buffer, err);
     free(buffer);
     return rc;
 }

@@ -12,12 +12,12 @@
 /* Bytes of a grain that are copied at a time. */
 #define PIECE (1u << 20)
 
-int vmdk_mend_new_table(struct vmdk_checking *check, const uint8_t *content, uint64_t *host,
-                        img_error *err)
+/* Append a table to the file, with that content. It is on disk when this returns. */
+static int new_table(struct vmdk_checking *check, const uint8_t *content, uint64_t *host,
+                     img_error *err)
 {
     struct vmdk_sparse *sparse = check->sparse;
     uint32_t bytes = vmdk_table_bytes(sparse);
-    bool twice;
     int rc = vmdk_sparse_append(sparse, imgi_align_up(bytes, sparse->grain), host, err);
 
     if (rc == 0)
@@ -26,12 +26,8 @@ int vmdk_mend_new_table(struct vmdk_checking *check, const uint8_t *content, uin
         rc = vmdk_sparse_settle(sparse, err);
     if (rc == 0)
         rc = imgi_io_size(sparse->io, &check->file_size, err);
-    if (rc < 0)
-        return rc;
-    check->metadata_end = *host + bytes;
     check->end = IMGI_MAX(check->end, *host + bytes);
-    return imgi_seen_mark(check->metadata, *host / VMDK_SECTOR, vmdk_table_sectors(sparse), &twice,
-                          err);
+    return rc;
 }
 
 int vmdk_mend_directory(struct vmdk_checking *check, bool redundant, uint64_t index, uint64_t host,
@@ -50,6 +46,24 @@ int vmdk_mend_directory(struct vmdk_checking *check, bool redundant, uint64_t in
     if (!redundant)
         memcpy(sparse->gd + 4 * index, entry, sizeof(entry));
     return imgi_io_write(sparse->io, entry, sizeof(entry), directory + 4 * index, err);
+}
+
+int vmdk_mend_add_table(struct vmdk_checking *check, bool redundant, uint64_t index, uint64_t from,
+                        img_error *err)
+{
+    uint32_t bytes = vmdk_table_bytes(check->sparse);
+    uint8_t *content = calloc(1, bytes);
+    uint64_t host = 0;
+    int rc = content ? 0 : imgi_fail_nomem(err, "a grain table");
+
+    if (rc == 0 && from != 0)
+        rc = imgi_io_read(check->sparse->io, content, bytes, from, err);
+    if (rc == 0)
+        rc = new_table(check, content, &host, err);
+    if (rc == 0)
+        rc = vmdk_mend_directory(check, redundant, index, host, err);
+    free(content);
+    return rc;
 }
 
 int vmdk_mend_copy_grain(struct vmdk_checking *check, uint32_t from, uint32_t *sector,
@@ -90,12 +104,23 @@ static int write_copy(const struct vmdk_checking *check, struct imgi_cache *cach
     return imgi_io_write(check->sparse->io, entries, vmdk_table_bytes(check->sparse), host, err);
 }
 
+/* What is taken for a table behind the tables of a stream may be grains. */
+static bool is_in_stream(const struct vmdk_checking *check, const struct vmdk_tables *tables)
+{
+    uint64_t end = IMGI_MAX(tables->primary_host, tables->redundant_host);
+
+    return vmdk_is_stream(&check->sparse->header) &&
+           end + vmdk_table_bytes(check->sparse) > check->first;
+}
+
 int vmdk_mend_tables(struct vmdk_checking *check, struct vmdk_tables *tables, img_error *err)
 {
     struct vmdk_sparse *sparse = check->sparse;
     int rc = 0;
 
     if (!tables->primary_changed && !tables->redundant_changed)
+        return 0;
+    if (is_in_stream(check, tables))
         return 0;
     if (!vmdk_is_stream(&sparse->header))
         rc = vmdk_sparse_settle(sparse, err);

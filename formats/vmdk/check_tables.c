@@ -3,7 +3,8 @@
  *
  * Both directories must name tables for the same grains, each with a place of its own. A table that
  * cannot be where the directory says is made anew from its other copy; one that two entries name
- * gets a second copy for the second, whose entries are then looked at one by one.
+ * gets a second copy for the second, whose entries are then looked at one by one. Where the primary
+ * directory names none it gets an empty one, for which its copy is weighed like any other.
  */
 #include <stdlib.h>
 
@@ -86,23 +87,18 @@ static int check_place(struct vmdk_checking *check, bool redundant, uint64_t ind
     return 0;
 }
 
-/* Give one copy of the directory a table of its own, with the content of the one at `from`. */
-static int copy_table(struct vmdk_checking *check, bool redundant, uint64_t index, uint64_t from,
-                      img_error *err)
+/* As vmdk_mend_add_table, in this pass. */
+static int add_table(struct vmdk_checking *check, bool redundant, uint64_t index, uint64_t from,
+                     img_error *err)
 {
-    uint32_t bytes = vmdk_table_bytes(check->sparse);
-    uint8_t *content = malloc(bytes);
-    uint64_t host = 0;
-    int rc = content ? 0 : imgi_fail_nomem(err, "a grain table");
+    const uint8_t *directory = redundant ? check->rgd : check->sparse->gd;
+    int rc = vmdk_mend_add_table(check, redundant, index, from, err);
+    bool twice;
 
-    if (rc == 0)
-        rc = imgi_io_read(check->sparse->io, content, bytes, from, err);
-    if (rc == 0)
-        rc = vmdk_mend_new_table(check, content, &host, err);
-    if (rc == 0)
-        rc = vmdk_mend_directory(check, redundant, index, host, err);
-    free(content);
-    return rc;
+    if (rc < 0)
+        return rc;
+    return mark(check, imgi_get_le32(directory + 4 * index), vmdk_table_sectors(check->sparse),
+                &twice, err);
 }
 
 /* Make two good places out of what there is of a table. */
@@ -119,14 +115,17 @@ static int mend_places(struct vmdk_checking *check, uint64_t index, enum place p
     uint64_t from = primary == PLACE_GOOD || !from_second ? first : second;
     int rc = 0;
 
-    if (primary == PLACE_ABSENT && redundant == PLACE_BAD)
-        return vmdk_mend_directory(check, true, index, 0, err);
+    if (primary == PLACE_ABSENT && redundant == PLACE_ABSENT)
+        return 0;
+    if (primary == PLACE_ABSENT)
+        return redundant == PLACE_GOOD ? add_table(check, false, index, 0, err)
+                                       : vmdk_mend_directory(check, true, index, 0, err);
     if (!has_first && !has_second)
         return 0;
     if (check->rgd && redundant != PLACE_GOOD)
-        rc = copy_table(check, true, index, from, err);
+        rc = add_table(check, true, index, from, err);
     if (rc == 0 && primary != PLACE_GOOD)
-        rc = copy_table(check, false, index, from, err);
+        rc = add_table(check, false, index, from, err);
     return rc;
 }
 
@@ -135,17 +134,20 @@ static int check_pair(struct vmdk_checking *check, uint64_t index, enum place pr
 {
     enum place redundant = primary;
     int rc = check->rgd ? check_place(check, true, index, &redundant, err) : 0;
+    bool lacking = primary == PLACE_GOOD && redundant == PLACE_ABSENT;
 
-    if (rc == 0 && primary == PLACE_GOOD && redundant == PLACE_ABSENT)
-        vmdk_corrupt(check, "the redundant grain directory lacks table %llu",
-                     (unsigned long long)index);
+    if (rc == 0 && lacking)
+        imgi_found(check->checker, IMGI_FINDING_LEAK,
+                   "Leaked in %s: the redundant grain directory lacks table %llu", check->file,
+                   (unsigned long long)index);
     if (rc == 0 && primary == PLACE_ABSENT && redundant != PLACE_ABSENT) {
         check->lost = check->lost || !check->mend;
         imgi_found(check->checker, IMGI_FINDING_LEAK,
                    "Leaked in %s: only the redundant grain directory has a table %llu", check->file,
                    (unsigned long long)index);
     }
-    if (rc == 0 && check->mend && !vmdk_is_stream(&check->sparse->header) &&
+    if (rc == 0 && (check->mend || (check->free_leaks && lacking)) &&
+        !vmdk_is_stream(&check->sparse->header) &&
         (primary != PLACE_GOOD || redundant != PLACE_GOOD))
         rc = mend_places(check, index, primary, redundant, err);
     return rc;

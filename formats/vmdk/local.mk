@@ -6,6 +6,7 @@ libimgall_la_SOURCES += \
 	formats/vmdk/check_grains.c \
 	formats/vmdk/check_leaks.c \
 	formats/vmdk/check_mend.c \
+	formats/vmdk/check_overlaid.c \
 	formats/vmdk/check_tables.c \
 	formats/vmdk/cid.c \
 	formats/vmdk/cowd.c \

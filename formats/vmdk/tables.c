@@ -6,7 +6,9 @@
  * the image is flushed, and when the cache needs room.
  *
  * Order on disk (what points comes after what it points at, with a flush between): grains, then
- * tables, the redundant ones first, then directories.
+ * tables, then directories. Both copies of a table go without a flush between: each of their
+ * sectors, old or new, names what is on disk. Of directories the redundant one is on disk first,
+ * for a table without a copy could not be written to.
  */
 #include "vmdk.h"
 
@@ -68,7 +70,6 @@ static int settle_grains(void *opaque, img_error *err)
     return vmdk_sparse_settle(opaque, err);
 }
 
-/* The redundant copies first: a crash between the two leaves one whole table. */
 static int settle_redundant(void *opaque, img_error *err)
 {
     struct vmdk_sparse *sparse = opaque;
@@ -86,6 +87,8 @@ static int write_directories(struct vmdk_sparse *sparse, img_error *err)
 
     if (rc == 0 && sparse->rgd)
         rc = imgi_io_write(sparse->io, sparse->rgd, bytes, header->rgd_offset * VMDK_SECTOR, err);
+    if (rc == 0 && sparse->rgd)
+        rc = imgi_io_flush(sparse->io, err);
     if (rc == 0)
         rc = imgi_io_write(sparse->io, sparse->gd, bytes, header->gd_offset * VMDK_SECTOR, err);
     if (rc == 0)

@@ -27,6 +27,7 @@ struct walk {
     struct vmdk_importer importer;
     struct imgi_unpacker *unpacker;
     uint8_t *packed, *grain; /* a marker with its grain, and a grain */
+    bool unpacks, spoiled;   /* grains are looked into; there is one that cannot be unpacked */
     struct kind kinds[KINDS];
 };
 
@@ -61,10 +62,12 @@ static int walk_grain(struct walk *walk, const struct vmdk_grain *grain, img_err
     img_error failure = {0};
     int rc = imgi_io_read(walk->sparse->io, walk->packed, stored, grain->host, &failure);
 
-    if (rc == 0 &&
-        vmdk_grain_unpack(walk->sparse, walk->unpacker, grain, walk->packed, walk->grain, NULL) < 0)
+    if (rc == 0 && vmdk_grain_unpack(walk->sparse, walk->unpacker, grain, walk->packed, walk->grain,
+                                     NULL) < 0) {
+        walk->spoiled = true;
         report(walk, VMDK_FAULT_DAMAGE, grain->host,
                "a grain that cannot be decompressed to its size");
+    }
     imgi_io_pass(walk->sparse->io, walk->importer.at);
     if (rc == 0 || rc == IMG_E_RANGE)
         return 0;
@@ -83,7 +86,7 @@ static int walk_grains(struct walk *walk, img_error *err)
         struct vmdk_grain grain;
 
         rc = vmdk_importer_next(&walk->importer, &grain, &more, err);
-        if (rc == 0 && more)
+        if (rc == 0 && more && walk->unpacks)
             rc = walk_grain(walk, &grain, err);
         if (rc == 0 && more && walk->importer.grains % 64 == 0)
             rc = imgi_check_progress(walk->checker,
@@ -93,10 +96,11 @@ static int walk_grains(struct walk *walk, img_error *err)
 }
 
 int vmdk_walk_stream(const struct imgi_node *node, const struct vmdk_sparse *sparse,
-                     struct imgi_checker *checker, img_error *err)
+                     struct imgi_checker *checker, uint64_t *spoiled, img_error *err)
 {
     struct vmdk_header header = sparse->header;
-    struct walk walk = {.node = node, .sparse = sparse, .checker = checker};
+    struct walk walk = {
+        .node = node, .sparse = sparse, .checker = checker, .unpacks = spoiled != NULL};
     int rc = imgi_unpacker_new(&walk.unpacker, err);
 
     if (sparse->has_footer)
@@ -111,6 +115,8 @@ int vmdk_walk_stream(const struct imgi_node *node, const struct vmdk_sparse *spa
     if (rc == 0)
         rc = walk_grains(&walk, err);
     report_counts(&walk);
+    if (walk.spoiled)
+        ++*spoiled;
     vmdk_importer_end(&walk.importer);
     imgi_unpacker_free(walk.unpacker);
     free(walk.packed);

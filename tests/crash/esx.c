@@ -29,6 +29,7 @@
 #define IMAGE "disk.vmdk"
 #define DELTA "disk-delta.vmdk"
 #define FIRST "first-delta.vmdk" /* the first extent of a mixed disk, of larger grains */
+#define HOSTED "first-s001.vmdk" /* or this */
 #define BASE "base.vmdk"
 #define SIZE (5u << 20) /* three tables of the redo log */
 #define OPERATIONS 24u
@@ -39,13 +40,16 @@ struct shape {
     const char *name;
     bool base;         /* stands on one */
     const char *lines; /* the extents, where they are not what a new vmfsSparse image has */
+    bool hosted;       /* the first of them has larger grains and two copies of its tables */
 };
 
 static const struct shape shapes[] = {
-    {"redo log", false, NULL},
-    {"redo log on a base", true, NULL},
+    {"redo log", false, NULL, false},
+    {"redo log on a base", true, NULL, false},
     {"extents of different grains", false,
-     "RW 1024 VMFSSPARSE \"" FIRST "\"\nRW 9216 VMFSSPARSE \"" DELTA "\"\n"},
+     "RW 1024 VMFSSPARSE \"" FIRST "\"\nRW 9216 VMFSSPARSE \"" DELTA "\"\n", false},
+    {"a hosted extent and a redo log", false,
+     "RW 5120 SPARSE \"" HOSTED "\"\nRW 5120 VMFSSPARSE \"" DELTA "\"\n", true},
 };
 
 struct recorder {
@@ -162,7 +166,11 @@ static void make_files(struct recorder *r)
         make_base(r);
     create(IMAGE, r->shape->base ? "subformat=vmfsSparse,backing_file=" BASE ",backing_fmt=vmdk"
                                  : "subformat=vmfsSparse");
-    if (r->shape->lines) {
+    if (r->shape->hosted) {
+        create("first.vmdk", "subformat=twoGbMaxExtentSparse,grain_size=4k");
+        put_descriptor(r->shape->lines);
+        disk_load(&r->disk, HOSTED);
+    } else if (r->shape->lines) {
         create("first.vmdk", "subformat=vmfsSparse");
         enlarge_grains(FIRST);
         put_descriptor(r->shape->lines);
@@ -268,7 +276,8 @@ static const char *judge(void *opaque, size_t log, char *text, size_t size)
 
 static void run_one(size_t index, uint64_t seed, struct cut_result *result)
 {
-    static const char *const names[] = {IMAGE, DELTA, "first.vmdk", FIRST, BASE, "base-flat.vmdk"};
+    static const char *const names[] = {IMAGE,  DELTA, "first.vmdk",    FIRST,
+                                        HOSTED, BASE,  "base-flat.vmdk"};
     struct recorder r = {.shape = &shapes[index], .random = seed};
     const struct cut_plan plan = {
         .disk = &r.disk, .seed = seed, .choices = 4, .judge = judge, .opaque = &r};

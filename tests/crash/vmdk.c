@@ -5,8 +5,8 @@
  *
  * As in qcow2.c and chain.c: each case records what operations do to the files of an image, and of
  * the one that it stands on, and stops the machine at every place of that record. The image must
- * open and hold what was flushed last or written later; unless its header says that it was not
- * closed properly, a check must find no more than lost space. The base of a commit must hold one or
+ * open and hold what was flushed last or written later, and a check must find no more than lost
+ * space. The base of a commit must hold one or
  * the other of the two disks, and the child must know it at every moment.
  */
 #include <inttypes.h>
@@ -379,14 +379,13 @@ static const char *judge_image(const char *name, const struct content *content, 
     const char *complaint = NULL;
     img_error err;
     img_image *image = open_image(name, 0, &err);
-    int rc = 0;
+    int rc;
 
     if (!image) {
         snprintf(text, size, "%s cannot be opened: %s", name, err.message);
         return text;
     }
-    if (!image->top->dirty)
-        rc = img_check(NULL, image, NULL, NULL, &result, &err);
+    rc = img_check(NULL, image, NULL, NULL, &result, &err);
     if (rc < 0 || result.corruptions || result.check_errors) {
         snprintf(text, size, "%s: %" PRIu64 " corruptions, %s", name, result.corruptions,
                  rc < 0 ? err.message : "checked");

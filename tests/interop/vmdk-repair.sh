@@ -56,7 +56,7 @@ damage_directory_entry_gone_leak() { put "$file" "$gd" 1 0; }
 damage_directory_at_other() { put "$file" "$gd" 1 "$table"; }
 damage_directory_at_copy() { put "$file" "$gd" 1 "$copy"; }
 damage_copies_directory_past_end() { put "$file" "$rgd" 1 $((0x70000000)); }
-damage_copies_directory_gone() { put "$file" "$rgd" 0 0; }
+damage_copies_directory_gone_leak() { put "$file" "$rgd" 0 0; }
 damage_both_at_one_table() { put "$file" "$rgd" 0 "$table"; }
 damage_interrupted_leak() {
     put "$file" "$copy" 200 $((size / 512))
