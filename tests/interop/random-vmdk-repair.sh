@@ -54,7 +54,7 @@ intact() {
         my @tables = map { [table($places[$_], $places[1 - $_])] } 0, 1;
         my @copies = map { [table(get(512 * $rgd + 4 * $_))] } 0, 1;
         my %uses;
-        $uses{$_}++ for map { @$_ } @tables;
+        $uses{$_}++ for map { @{ @{$tables[$_]} ? $tables[$_] : $copies[$_] } } 0, 1;
         sub wrong {
             my $at = shift;
             return if !$at || $at == 1 && $flags & 4;
