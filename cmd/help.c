@@ -35,6 +35,7 @@ void help_program(const struct cli *cli)
            "  %s convert -p -O qcow2 disk.vmdk disk.qcow2\n",
            cli->program, cli->program);
     print_formats("\nFormats:");
+    puts("Appliances: ova ovf");
 }
 
 /* "-f, --format=FMT", padded to the column of the text. */

@@ -45,6 +45,27 @@ _img_target_format()
     done
 }
 
+# _img_choices OPTION: what the format's help says that this create option can be.
+_img_choices()
+{
+    local format=
+
+    if [ "$command" = create ]; then
+        _img_target_format -f
+        _img_words "$(_img_choices_of "$1" -f)"
+    else
+        _img_target_format -O
+        _img_words "$(_img_choices_of "$1" -O)"
+    fi
+}
+
+# The help says "{a (default) | b}" or "either 'a' or 'b'".
+_img_choices_of()
+{
+    "$program" "$command" ${format:+"$2" "$format"} -o help 2>/dev/null |
+        sed -n "/^  $1=/{s/.*{\\(.*\\)}.*/\\1/;s/.*either '\\([a-z]*\\)' or '\\([a-z]*\\)'.*/\\1 \\2/;s/(default)//;s/|//g;p;}"
+}
+
 # The argument of the option $previous, if it takes one; false if it takes none.
 _img_value()
 {
@@ -77,7 +98,8 @@ _img_value()
         [ "$command" = bench ] || return 1
         _img_words threads native io_uring
         ;;
-    --preallocation) _img_words off ;;
+    subformat) _img_choices subformat ;;
+    --preallocation) _img_words off metadata falloc full ;;
     -r | --repair)
         [ "$command" = check ] || return 0
         _img_words leaks all

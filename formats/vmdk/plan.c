@@ -25,7 +25,8 @@ const struct imgi_opt vmdk_create_options[] = {
     {"toolsversion", IMGI_OPT_STRING, NULL, "VMware guest tools version", false},
     {"subformat", IMGI_OPT_STRING, NULL,
      "VMDK flat extent format, can be one of {monolithicSparse (default) | monolithicFlat | "
-     "twoGbMaxExtentSparse | twoGbMaxExtentFlat | streamOptimized} ",
+     "twoGbMaxExtentSparse | twoGbMaxExtentFlat | streamOptimized | vmfs | vmfsThin | "
+     "vmfsPreallocated | vmfsThick | vmfsEagerZeroedThick | vmfsSparse} ",
      false},
     {"zeroed_grain", IMGI_OPT_BOOL, NULL,
      "Enable efficient zero writes using the zeroed-grain GTE feature", false},
@@ -76,6 +77,9 @@ static int choose_subformat(struct vmdk_plan *plan, img_error *err)
         if (strcasecmp(name, subformats[i].name) == 0)
             return 0;
     }
+    if (strcasecmp(name, "seSparse") == 0)
+        return imgi_fail(err, IMG_E_UNSUPPORTED,
+                         "invalid parameter value: %s (such images are only read here)", name);
     return imgi_fail(err, IMG_E_INVAL, "invalid parameter value: %s", name);
 }
 

@@ -29,7 +29,7 @@ const struct imgi_opt imgi_ova_options[] = {
     {"adapter_type", IMGI_OPT_STRING, NULL, "Adapter of the disks (default: fits the controller)",
      true},
     {"toolsversion", IMGI_OPT_STRING, NULL, "VMware guest tools version", true},
-    {"compression_level", IMGI_OPT_NUMBER, NULL, "Effort of compression, 1 to 12", true},
+    {"compression_level", IMGI_OPT_NUMBER, NULL, "Effort of compression, from 1 (fast) to 9 (small)", true},
     {0},
 };
 

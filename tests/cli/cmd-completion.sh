@@ -37,6 +37,11 @@ offers qcow2 img convert -O q
 offers vmdk img create -f ''
 offers cluster_size= img create -f qcow2 -o clu
 offers subformat= img convert -O vmdk -o sub
+offers monolithicFlat img create -f vmdk -o subformat = mono
+offers vmfsSparse img convert -O vmdk -o subformat = vmfsS
+offers fixed img create -f vhdx -o subformat = fi
+offers dynamic img create -f vpc -o subformat = ''
+offers falloc img resize --preallocation = fa
 offers json img info --output = js
 offers none img convert -t n
 offers unsafe img convert --target-cache = ''
