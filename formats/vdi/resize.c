@@ -16,7 +16,7 @@ static int judge_size(const struct imgi_node *node, uint64_t size, img_error *er
     uint64_t blocks = imgi_div_up(size, header->block_size);
 
     if (size < node->size)
-        return imgi_fail(err, IMG_E_UNSUPPORTED, "VDI images cannot be made smaller");
+        return imgi_fail(err, IMG_E_INVAL, "a VDI image can only be made larger");
     if (header->type == VDI_TYPE_DIFFERENCING)
         return imgi_fail(err, IMG_E_UNSUPPORTED,
                          "a differencing VDI image has the size of its parent");

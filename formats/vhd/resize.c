@@ -18,7 +18,7 @@ static int choose_footer(const struct imgi_node *node, uint64_t size, struct vhd
     bool exact, largest = vhd_geometry_bytes(footer) == VHD_GEOMETRY_MAX * VHD_SECTOR;
 
     if (size < node->size)
-        return imgi_fail(err, IMG_E_UNSUPPORTED, "VHD images cannot be made smaller");
+        return imgi_fail(err, IMG_E_INVAL, "a VHD image can only be made larger");
     if (footer->type == VHD_TYPE_DIFFERENCING)
         return imgi_fail(err, IMG_E_UNSUPPORTED,
                          "a differencing VHD image has the size of its parent");
