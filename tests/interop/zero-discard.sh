@@ -126,3 +126,11 @@ done
 "$IMG" create -q -f qcow2 -o compat=v2 old 1M
 expect_fail 1 "discard-no-unref" "$IMG" map --image-opts \
     driver=qcow2,file.filename=old,discard-no-unref=on
+
+note "VDI: what is discarded becomes a hole of the file"
+"$IMG" create -q -f vdi image.vdi 8M
+"$IMG" io -f vdi -c "write -P 5 0 4M" image.vdi >io.out
+before=$(stat -c %b image.vdi)
+"$IMG" io -d unmap -f vdi -c "discard 1M 2M" -c "read -P 5 0 1M" -c "read -P 5 3M 1M" image.vdi >io.out ||
+    fail "VDI: $(cat io.out)"
+[ $((before - $(stat -c %b image.vdi))) -ge 4000 ] || fail "VDI: the file takes as much space as before"
