@@ -147,6 +147,7 @@ static int create_on(struct imgi_node **node, struct imgi_io *io, const struct i
     opening.cipher = creation->create.cipher;
     opening.format = driver->name;
     opening.flags |= IMG_OPEN_WRITE;
+    opening.being_made = true;
     opening.options = NULL;
     return imgi_node_open(node, files, &opening, err);
 }

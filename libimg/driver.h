@@ -116,6 +116,7 @@ struct imgi_node {
     const char *name;     /* of the main file */
     unsigned flags;       /* enum img_open_flags */
     bool writable;
+    bool being_made; /* by img_create: the file is what the driver's create has written */
     const img_options *options;
     const struct img_policy *policy;
     const img_secrets *secrets; /* NULL: none */

@@ -72,7 +72,8 @@ struct imgi_open {
     const struct img_policy *policy; /* never NULL */
     const img_secrets *secrets;      /* NULL: none */
     struct imgi_cipher *cipher;      /* known already: shared with the node, but not its chain */
-    bool named;  /* by an image, and not by the user: the policy says what kind of file it may be */
+    bool named; /* by an image, and not by the user: the policy says what kind of file it may be */
+    bool being_made; /* by img_create */
     bool insist; /* on IMG_OPEN_WRITE, whatever was typed of read-only and force-share; likewise */
     const char *disk; /* of an appliance: by its number or id; NULL: its first */
 };

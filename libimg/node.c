@@ -30,6 +30,7 @@ static struct imgi_node *node_new(struct imgi_files *files, const struct imgi_op
     node->name = files->list[0].path;
     node->flags = how->flags;
     node->writable = (how->flags & IMG_OPEN_WRITE) != 0;
+    node->being_made = how->being_made;
     node->options = how->options;
     node->opened.flags = how->flags;
     node->opened.cache = how->cache;

@@ -149,10 +149,11 @@ static int run(struct imgi_node *node, struct pass *pass, img_error *err)
     return rc < 0 ? rc : vmdk_check_descriptor(node, &pass->checker, err);
 }
 
-/* Whether an extent was not closed properly. */
+/* Whether an extent was not closed properly. A stream is not changed once it is there. */
 static bool is_unclean(const struct vmdk_extent *extent)
 {
-    return extent->sparse && extent->sparse->header.unclean_shutdown;
+    return extent->sparse && !vmdk_is_stream(&extent->sparse->header) &&
+           extent->sparse->header.unclean_shutdown;
 }
 
 /* Say so of each extent, or say that they are closed properly. */

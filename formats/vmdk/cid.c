@@ -78,17 +78,18 @@ static int store(const struct vmdk_sparse *sparse, img_error *err)
 {
     uint8_t bytes[4];
 
-    if (!sparse->cowd)
-        return vmdk_header_store(sparse, err);
     imgi_put_le32(bytes, sparse->header.unclean_shutdown);
-    return imgi_io_write(sparse->io, bytes, sizeof(bytes), VMDK_COWD_OFF_UNCLEAN, err);
+    if (sparse->cowd)
+        return imgi_io_write(sparse->io, bytes, sizeof(bytes), VMDK_COWD_OFF_UNCLEAN, err);
+    return imgi_io_write(sparse->io, bytes, 1, VMDK_OFF_UNCLEAN, err);
 }
 
 int vmdk_mark_unclean(struct vmdk_sparse *sparse, img_error *err)
 {
     int rc;
 
-    if (sparse->header.unclean_shutdown || sparse->stream)
+    /* Of a stream that is there nothing changes but that byte. */
+    if (sparse->header.unclean_shutdown || vmdk_is_stream(&sparse->header))
         return 0;
     sparse->header.unclean_shutdown = true;
     rc = store(sparse, err);

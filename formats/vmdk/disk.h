@@ -148,6 +148,8 @@ struct vmdk_cowd_header {
 /* IMG_E_FORMAT when the magic is not there; which other kind of extent it is, is said. */
 int vmdk_header_decode(const uint8_t bytes[VMDK_HEADER_BYTES], struct vmdk_header *header,
                        img_error *err);
+/* Put the fields into a header, whose other bytes stay. */
+void vmdk_header_put(const struct vmdk_header *header, uint8_t bytes[VMDK_HEADER_BYTES]);
 void vmdk_header_encode(const struct vmdk_header *header, uint8_t bytes[VMDK_HEADER_BYTES]);
 
 /*

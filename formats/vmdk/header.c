@@ -50,9 +50,8 @@ int vmdk_header_decode(const uint8_t bytes[VMDK_HEADER_BYTES], struct vmdk_heade
     return 0;
 }
 
-void vmdk_header_encode(const struct vmdk_header *header, uint8_t bytes[VMDK_HEADER_BYTES])
+void vmdk_header_put(const struct vmdk_header *header, uint8_t bytes[VMDK_HEADER_BYTES])
 {
-    memset(bytes, 0, VMDK_HEADER_BYTES);
     imgi_put_le32(bytes + VMDK_OFF_MAGIC, VMDK_MAGIC);
     imgi_put_le32(bytes + VMDK_OFF_VERSION, header->version);
     imgi_put_le32(bytes + VMDK_OFF_FLAGS, header->flags);
@@ -65,8 +64,14 @@ void vmdk_header_encode(const struct vmdk_header *header, uint8_t bytes[VMDK_HEA
     imgi_put_le64(bytes + VMDK_OFF_GD_OFFSET, header->gd_offset);
     imgi_put_le64(bytes + VMDK_OFF_OVERHEAD, header->overhead);
     bytes[VMDK_OFF_UNCLEAN] = header->unclean_shutdown;
-    memcpy(bytes + VMDK_OFF_NEWLINES, newline_test, sizeof(newline_test));
     imgi_put_le16(bytes + VMDK_OFF_COMPRESS, header->compress_algorithm);
+}
+
+void vmdk_header_encode(const struct vmdk_header *header, uint8_t bytes[VMDK_HEADER_BYTES])
+{
+    memset(bytes, 0, VMDK_HEADER_BYTES);
+    vmdk_header_put(header, bytes);
+    memcpy(bytes + VMDK_OFF_NEWLINES, newline_test, sizeof(newline_test));
 }
 
 uint64_t vmdk_gd_entries(const struct vmdk_header *header)

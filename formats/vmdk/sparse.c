@@ -84,14 +84,17 @@ static int judge_piped(const struct vmdk_header *header, img_error *err)
 }
 
 /* Where the header leaves it to the footer. */
-static int locate_directory(struct vmdk_sparse *sparse, bool *fresh, img_error *err)
+static int locate_directory(const struct imgi_node *node, struct vmdk_sparse *sparse,
+                            img_error *err)
 {
     int rc;
 
     if (sparse->header.gd_offset != VMDK_GD_AT_END)
         return 0;
-    rc = vmdk_stream_locate(sparse->io, &sparse->header, fresh, err);
-    sparse->has_footer = !*fresh;
+    if (node->being_made)
+        return vmdk_stream_begin(sparse, err);
+    rc = vmdk_stream_locate(sparse->io, &sparse->header, err);
+    sparse->has_footer = rc == 0;
     return rc;
 }
 
@@ -99,21 +102,16 @@ static int locate_directory(struct vmdk_sparse *sparse, bool *fresh, img_error *
 static int open_tables(struct imgi_node *node, struct vmdk_sparse *sparse, size_t extents,
                        img_error *err)
 {
-    bool fresh = false;
     uint64_t file_size;
-    int rc = locate_directory(sparse, &fresh, err);
+    int rc = locate_directory(node, sparse, err);
 
     if (rc == 0)
         rc = imgi_io_size(sparse->io, &file_size, err);
     if (rc < 0)
         return rc;
-    if (fresh && !node->writable)
-        return imgi_fail(err, IMG_E_CORRUPT, "the stream has no footer: it ends behind its header");
-    if (fresh)
-        rc = vmdk_stream_begin(sparse, err);
-    else
+    if (!sparse->stream)
         rc = vmdk_directory_read(node, sparse, sparse->header.gd_offset, &sparse->gd, err);
-    if (rc == 0 && node->writable && !fresh)
+    if (rc == 0 && node->writable && !sparse->stream)
         rc = prepare_writing(node, sparse, file_size, err);
     return rc < 0 ? rc : vmdk_tables_open(sparse, extents, err);
 }

@@ -13,9 +13,15 @@
 
 int vmdk_header_store(const struct vmdk_sparse *sparse, img_error *err)
 {
+    struct vmdk_header header = sparse->header;
     uint8_t bytes[VMDK_HEADER_BYTES];
+    int rc = imgi_io_read(sparse->io, bytes, sizeof(bytes), 0, err);
 
-    vmdk_header_encode(&sparse->header, bytes);
+    if (rc < 0)
+        return rc;
+    if (sparse->has_footer)
+        header.gd_offset = VMDK_GD_AT_END;
+    vmdk_header_put(&header, bytes);
     return imgi_io_write(sparse->io, bytes, sizeof(bytes), 0, err);
 }
 
@@ -130,8 +136,7 @@ bool vmdk_descriptor_is_stored(const struct imgi_node *node)
     char *bytes;
     bool same;
 
-    if (imgi_io_size(node->file, &size, NULL) < 0 ||
-        size < state->descriptor_offset + text->length)
+    if (imgi_io_size(node->file, &size, NULL) < 0 || size < state->descriptor_offset + text->length)
         return false;
     bytes = malloc(text->length);
     same = bytes &&

@@ -27,7 +27,10 @@ struct vmdk_stream {
 
 /* --------------------------------------------------------------- reading: footer, grains */
 
-/* The footer is a copy of the header that knows where the directory is, and nothing else. */
+/*
+ * The footer is a copy of the header that knows where the directory is, and nothing else. Whether
+ * the file was closed properly is the header's to say.
+ */
 static int judge_footer(const struct vmdk_header *header, const uint8_t bytes[VMDK_HEADER_BYTES],
                         uint64_t file_size, struct vmdk_header *footer, img_error *err)
 {
@@ -40,6 +43,7 @@ static int judge_footer(const struct vmdk_header *header, const uint8_t bytes[VM
                          "the stream has no footer: the file is cut short or was never finished");
     expected = *header;
     expected.gd_offset = footer->gd_offset;
+    expected.unclean_shutdown = footer->unclean_shutdown;
     vmdk_header_encode(&expected, a);
     vmdk_header_encode(footer, b);
     if (memcmp(a, b, sizeof(a)) != 0)
@@ -72,24 +76,20 @@ static int last_sector(struct imgi_io *io, uint64_t file_size, uint64_t *offset,
     return rc;
 }
 
-int vmdk_stream_locate(struct imgi_io *io, struct vmdk_header *header, bool *fresh, img_error *err)
+int vmdk_stream_locate(struct imgi_io *io, struct vmdk_header *header, img_error *err)
 {
     uint8_t bytes[VMDK_SECTOR];
     struct vmdk_header footer;
     uint64_t file_size, offset;
     int rc = imgi_io_size(io, &file_size, err);
 
-    if (rc < 0)
-        return rc;
-    *fresh = file_size % VMDK_SECTOR == 0 && file_size / VMDK_SECTOR == header->overhead;
-    if (*fresh)
-        return 0;
-    rc = last_sector(io, file_size, &offset, bytes, err);
+    if (rc == 0)
+        rc = last_sector(io, file_size, &offset, bytes, err);
     if (rc == 0)
         rc = judge_footer(header, bytes, file_size, &footer, err);
     if (rc < 0)
         return rc;
-    *header = footer;
+    header->gd_offset = footer.gd_offset;
     return 0;
 }
 

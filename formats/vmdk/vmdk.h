@@ -159,11 +159,8 @@ int vmdk_cowd_create(struct imgi_io *io, uint64_t size, img_error *err);
 
 /* ----------------------------------------------------------------- stream.c */
 
-/*
- * Fill in the place of the grain directory from the footer. Where there is none because
- * nothing has been written behind the header yet, *fresh is set.
- */
-int vmdk_stream_locate(struct imgi_io *io, struct vmdk_header *header, bool *fresh, img_error *err);
+/* Fill in the place of the grain directory from the footer. */
+int vmdk_stream_locate(struct imgi_io *io, struct vmdk_header *header, img_error *err);
 /*
  * Write the header and, right behind it, the descriptor, at once: a pipe takes no other order. A
  * stream that has no footer is no image yet anyway.
@@ -220,7 +217,10 @@ int vmdk_sequence_pass(const struct vmdk_sparse *sparse, uint64_t at, img_error 
 
 /* ------------------------------------------------------------------ store.c */
 
-/* Write the header as it is in memory. */
+/*
+ * Write the header as it is in memory, but for what is not known here: that stays. The header of a
+ * stream goes on leaving the directory to the footer.
+ */
 int vmdk_header_store(const struct vmdk_sparse *sparse, img_error *err);
 /*
  * Make the text the image's, and with it, when it is embedded, the extent's capacity (sectors). On

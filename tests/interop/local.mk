@@ -91,6 +91,7 @@ interop_tests += tests/interop/vmdk-create.sh
 interop_tests += tests/interop/vmdk-delta.sh
 interop_tests += tests/interop/vmdk-devices.sh
 interop_tests += tests/interop/ova.sh
+interop_tests += tests/interop/vmdk-headers.sh
 interop_tests += tests/interop/vmdk-info.sh
 interop_tests += tests/interop/vmdk-measure.sh
 interop_tests += tests/interop/vmdk-readers.sh
