@@ -303,6 +303,8 @@ void signals_catch(void);
 void signals_ignore_pipe(void);
 /* The signal that asked for the end, or 0. */
 int signals_stop(void);
+/* The same for whoever waits for a pipe. */
+extern const img_interrupt signals_interrupt;
 /* Has SIGUSR1 come since the last time this was asked? */
 bool signals_report(void);
 /* Was the command told to stop? Then cli->status is 128 plus the signal. */

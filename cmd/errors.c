@@ -174,6 +174,12 @@ static bool say_cause(struct cli *cli, const img_error *err, const char *context
 {
     char text[CONTEXT_TEXT + CAUSE_TEXT];
 
+    /* Who pressed ctrl-C knows why it ended; a program that reads JSON may not. */
+    if (err->code == IMG_E_CANCELLED && signals_stopped(cli)) {
+        if (cli->json)
+            say_json(err, err->message);
+        return false;
+    }
     snprintf(text, sizeof(text), "%s%s%s", context, context[0] ? ": " : "", cause);
     if (cli->json)
         say_json(err, cause);
@@ -190,12 +196,6 @@ bool cli_fail_error(struct cli *cli, const img_error *err, const char *format, .
     char context[CONTEXT_TEXT], cause[CAUSE_TEXT];
     va_list args;
 
-    /* Who pressed ctrl-C knows why it ended; a program that reads JSON may not. */
-    if (err->code == IMG_E_CANCELLED && signals_stopped(cli)) {
-        if (cli->json)
-            say_json(err, err->message);
-        return false;
-    }
     va_start(args, format);
     vsnprintf(context, sizeof(context), format, args);
     va_end(args);

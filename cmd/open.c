@@ -47,6 +47,7 @@ img_open_params open_params(const struct cli *cli, const struct open_args *args)
         .backing_cache = args->backing_cache,
         .secrets = cli->secrets,
         .disk = args->disk,
+        .interrupt = &signals_interrupt,
     };
 }
 

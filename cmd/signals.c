@@ -50,6 +50,14 @@ int signals_stop(void)
     return stop_signal;
 }
 
+static int asked(void *opaque)
+{
+    (void)opaque;
+    return stop_signal;
+}
+
+const img_interrupt signals_interrupt = {.asked = asked};
+
 bool signals_report(void)
 {
     bool wanted = report_wanted;

@@ -182,7 +182,7 @@ static int create_file(struct imgi_io **io, const char *name, const struct imgi_
     if (!(how->flags & IMG_OPEN_PIPE) || !imgi_pipe_named(name))
         return imgi_file_create(io, name, flags, err);
     rc = imgi_driver_check_pipe(driver, err);
-    return rc < 0 ? rc : imgi_pipe_open(io, name, flags, err);
+    return rc < 0 ? rc : imgi_pipe_open(io, name, flags, how->interrupt, err);
 }
 
 /* The image around the new file io (NULL: make it), which it takes over. */

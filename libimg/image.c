@@ -77,6 +77,7 @@ struct imgi_open imgi_image_how(const img_image *image, const img_open_params *p
         .policy = &image->policy,
         .secrets = image->secrets,
         .disk = params ? params->disk : NULL,
+        .interrupt = params ? params->interrupt : NULL,
     };
 }
 

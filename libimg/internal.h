@@ -75,7 +75,8 @@ struct imgi_open {
     bool named; /* by an image, and not by the user: the policy says what kind of file it may be */
     bool being_made; /* by img_create */
     bool insist; /* on IMG_OPEN_WRITE, whatever was typed of read-only and force-share; likewise */
-    const char *disk; /* of an appliance: by its number or id; NULL: its first */
+    const img_interrupt *interrupt; /* of waiting for a pipe; NULL: none */
+    const char *disk;               /* of an appliance: by its number or id; NULL: its first */
 };
 
 /* What the policy wants of files that an image names: flags of enum imgi_io_flags. */

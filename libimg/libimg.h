@@ -226,6 +226,15 @@ enum img_cache {
 /* "none", "writeback", "writethrough", "directsync", "unsafe" to the above. */
 IMG_API int img_parse_cache(const char *text, enum img_cache *cache, img_error *err);
 
+/*
+ * Whether to go on waiting for a pipe: asked ten times a second meanwhile, by any thread. Anything
+ * but 0 ends what waits with IMG_E_CANCELLED.
+ */
+typedef struct img_interrupt {
+    int (*asked)(void *opaque);
+    void *opaque;
+} img_interrupt;
+
 /* How to open. Zeroed, it opens read-only and probes the format. */
 typedef struct img_open_params {
     const char *format; /* NULL: probe */
@@ -236,7 +245,7 @@ typedef struct img_open_params {
     const img_secrets *secrets;          /* for every image of the chain; NULL: none. Not copied */
     const enum img_cache *backing_cache; /* of the images below; NULL: as cache. Copied */
     const char *disk;                    /* of an appliance: see below; NULL: its first */
-    void *reserved[1];                   /* NULL */
+    const img_interrupt *interrupt;      /* with IMG_OPEN_PIPE; NULL: none. Copied */
 } img_open_params;
 
 /*

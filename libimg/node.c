@@ -190,7 +190,7 @@ static int open_pipe(struct imgi_node **node, const char *name, const struct img
     files = imgi_files_new(imgi_cache_io_flags(how->cache), err);
     if (!files)
         return IMG_E_NOMEM;
-    rc = imgi_pipe_open(&io, name, 0, err);
+    rc = imgi_pipe_open(&io, name, 0, how->interrupt, err);
     if (rc == 0)
         rc = imgi_files_add(files, io, name, err);
     if (rc < 0) {

@@ -94,9 +94,11 @@ int imgi_file_create(struct imgi_io **io, const char *name, unsigned flags, img_
 /*
  * Open a pipe: standard input (or output, to write) for "-", or a FIFO, which waits for its other
  * side. What is read can be asked for again until imgi_io_pass; until its end has been seen, its
- * size is INT64_MAX. What is written must ascend; zeros fill what is left out.
+ * size is INT64_MAX. What is written must ascend; zeros fill what is left out. interrupt may be
+ * NULL.
  */
-int imgi_pipe_open(struct imgi_io **io, const char *name, unsigned flags, img_error *err);
+int imgi_pipe_open(struct imgi_io **io, const char *name, unsigned flags,
+                   const img_interrupt *interrupt, img_error *err);
 /* Whether the name means one. */
 bool imgi_pipe_named(const char *name);
 

@@ -7,6 +7,7 @@
  *
  * The lock protects everything and is held while the other side is waited for.
  */
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,7 @@
 
 struct sink {
     struct imgi_io io;
-    int fd;
+    struct imgi_pipe_end end;
     pthread_mutex_t lock;
     uint64_t at;   /* bytes sent */
     uint64_t size; /* of the file: at, and zeros that were not sent yet */
@@ -30,8 +31,10 @@ struct sink {
 /* Send what follows `at`. */
 static int put(struct sink *sink, const void *bytes, size_t length, img_error *err)
 {
-    int error = imgi_pipe_write_all(sink->fd, bytes, length);
+    int error = imgi_pipe_write_all(&sink->end, bytes, length);
 
+    if (error == ECANCELED)
+        return imgi_fail(err, IMG_E_CANCELLED, "cancelled");
     if (error)
         return imgi_fail_errno(err, error, "write of %zu bytes at 0x%" PRIx64, length, sink->at);
     if (sink->at < HEAD_BYTES)
@@ -152,7 +155,7 @@ static void sink_close(struct imgi_io *io)
 {
     struct sink *sink = (struct sink *)io;
 
-    close(sink->fd);
+    close(sink->end.fd);
     free(sink->head);
     pthread_mutex_destroy(&sink->lock);
     free(sink);
@@ -170,16 +173,17 @@ static const struct imgi_io_ops sink_ops = {
     .close = sink_close,
 };
 
-int imgi_pipe_sink(struct imgi_io **io, int fd, const char *name, img_error *err)
+int imgi_pipe_sink(struct imgi_io **io, const struct imgi_pipe_end *end, const char *name,
+                   img_error *err)
 {
     struct sink *sink = calloc(1, sizeof(*sink));
     int rc;
 
     if (!sink) {
-        close(fd);
+        close(end->fd);
         return imgi_fail_nomem(err, "an open pipe");
     }
-    sink->fd = fd;
+    sink->end = *end;
     pthread_mutex_init(&sink->lock, NULL);
     rc = imgi_io_init(&sink->io, &sink_ops, name, IMGI_IO_WRITE, err);
     sink->head = calloc(1, HEAD_BYTES);

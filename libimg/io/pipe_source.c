@@ -8,6 +8,7 @@
  * The lock protects everything but `end` and is held while the pipe is waited for: whoever
  * wants other bytes of the window then waits too, which costs nothing, as the pipe is what is slow.
  */
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -32,7 +33,7 @@ struct chunk {
 
 struct source {
     struct imgi_io io;
-    int fd;
+    struct imgi_pipe_end from;
     pthread_mutex_t lock;
     struct chunk *first, *last; /* without a gap; NULL: nothing is kept */
     struct chunk *spare;        /* to be used again */
@@ -90,7 +91,10 @@ static int pull(struct source *source, img_error *err)
         rc = add_chunk(source, err);
     if (rc < 0)
         return rc;
-    error = imgi_pipe_read_some(source->fd, source->last->bytes + used, CHUNK_BYTES - used, &moved);
+    error =
+        imgi_pipe_read_some(&source->from, source->last->bytes + used, CHUNK_BYTES - used, &moved);
+    if (error == ECANCELED)
+        return imgi_fail(err, IMG_E_CANCELLED, "cancelled");
     if (error)
         return imgi_fail_errno(err, error, "read at 0x%" PRIx64, source->high);
     source->high += moved;
@@ -180,7 +184,7 @@ static void source_close(struct imgi_io *io)
 {
     struct source *source = (struct source *)io;
 
-    close(source->fd);
+    close(source->from.fd);
     free_chunks(source->first);
     free_chunks(source->spare);
     pthread_mutex_destroy(&source->lock);
@@ -196,16 +200,17 @@ static const struct imgi_io_ops source_ops = {
     .close = source_close,
 };
 
-int imgi_pipe_source(struct imgi_io **io, int fd, const char *name, img_error *err)
+int imgi_pipe_source(struct imgi_io **io, const struct imgi_pipe_end *end, const char *name,
+                     img_error *err)
 {
     struct source *source = calloc(1, sizeof(*source));
     int rc;
 
     if (!source) {
-        close(fd);
+        close(end->fd);
         return imgi_fail_nomem(err, "an open pipe");
     }
-    source->fd = fd;
+    source->from = *end;
     atomic_init(&source->end, INT64_MAX);
     pthread_mutex_init(&source->lock, NULL);
     rc = imgi_io_init(&source->io, &source_ops, name, 0, err);

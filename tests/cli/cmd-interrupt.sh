@@ -58,3 +58,44 @@ sleep 0.3
 kill -INT "$pid"
 wait "$pid" || fail "a signal that was to be ignored ended it"
 "$IMG" compare disk.raw out.qcow2 >../out.txt || fail "the conversion went wrong"
+
+note "pipes whose other side does nothing"
+head -c 6M "$IMG" >noise.raw
+"$IMG" convert -f raw -O vmdk -o subformat=streamOptimized noise.raw noise.vmdk
+mkfifo fifo
+
+# stalled SIGNAL STATUS ARGS...: one signal is enough.
+stalled() {
+    local signal=$1 want=$2 status=0 pid
+    shift 2
+    env --default-signal=INT "$IMG" convert "$@" <&0 2>../err.txt & # else: /dev/null
+    pid=$!
+    sleep 0.7
+    kill -0 "$pid" 2>/dev/null || fail "it did not wait: $(cat ../err.txt)"
+    kill -"$signal" "$pid"
+    for _ in $(seq 200); do
+        kill -0 "$pid" 2>/dev/null || break
+        sleep 0.05
+    done
+    ! kill -KILL "$pid" 2>/dev/null || fail "SIG$signal did not end 'convert $*'"
+    wait "$pid" || status=$?
+    [ "$status" = "$want" ] || fail "'convert $*' after SIG$signal: status $status: $(cat ../err.txt)"
+    [ ! -s ../err.txt ] || fail "'convert $*' said: $(cat ../err.txt)"
+}
+
+stalled TERM 143 -O raw disk.raw fifo # nobody opens it
+stalled INT 130 fifo out.raw
+exec 5<>fifo
+stalled TERM 143 -f raw -O raw noise.raw fifo
+stalled INT 130 -O vmdk -o subformat=streamOptimized -f raw noise.raw fifo
+stalled TERM 143 -f raw -O raw noise.raw - >&5
+exec 5<&-
+exec 5<>fifo
+head -c 2000 noise.vmdk >&5
+stalled INT 130 fifo out.raw # not even the header
+exec 5<&-
+exec 5<>fifo
+head -c 65536 noise.vmdk >&5
+stalled TERM 143 -O raw - out.raw <&5
+[ ! -e out.raw ] || fail "there is a target of half a disk"
+exec 5<&-

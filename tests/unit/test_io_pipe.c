@@ -68,7 +68,7 @@ static struct imgi_io *begin(struct peer *peer, void *(*side)(void *), size_t le
     assert_true(imgi_pipe_named(NAME));
     *peer = (struct peer){.length = length, .bytes = calloc(1, length + 1)};
     assert_int_equal(pthread_create(&peer->thread, NULL, side, peer), 0);
-    assert_ok(imgi_pipe_open(&io, NAME, flags, &err), err);
+    assert_ok(imgi_pipe_open(&io, NAME, flags, NULL, &err), err);
     assert_true(imgi_io_is_pipe(io));
     return io;
 }
