@@ -11,18 +11,18 @@ mkdir sub
 extent_facts='access|extent[- ]type|sectors|file[- ]sector|header|version|flags|capacity|grain[- ]size'
 extent_facts+='|redundant[- ]tables|zeroed[- ]grains|clean[- ]shutdown'
 disk_facts='descriptor[- ]version|encoding|adapter[- ]type|hw[- ]version|tools[- ]version|uuid'
-disk_facts+='|long[- ]content[- ]id|geometry|cylinders|heads|sectors|other[- ]keys|key|value'
+disk_facts+='|parent[- ]hint|long[- ]content[- ]id|geometry|cylinders|heads|sectors|other[- ]keys|key|value'
 
-# same_info IMAGE: with the same text and the same JSON, but for more facts behind qemu-img's.
+# same_info [OPTION] IMAGE: with the same text and the same JSON, but for more facts behind qemu-img's.
 same_info() {
     for output in human json; do
-        "$IMG" info --output=$output "$1" >full
+        "$IMG" info --output=$output "$@" >full
         sed -E -e "/^ *\"?($extent_facts|$disk_facts)\"?:/d" -e 's/,$//' full >ours
-        "$QEMU_IMG" info --output=$output "$1" | sed 's/,$//' >theirs
+        "$QEMU_IMG" info --output=$output "$@" | sed 's/,$//' >theirs
         # The brackets of what was taken out.
         sed '/^ *[]{}[]*$/d' ours >ours.lines
         sed '/^ *[]{}[]*$/d' theirs >theirs.lines
-        cmp ours.lines theirs.lines || fail "info --output=$output $1"
+        cmp ours.lines theirs.lines || fail "info --output=$output $*"
     done
 }
 
@@ -45,6 +45,14 @@ for subformat in monolithicSparse monolithicFlat twoGbMaxExtentSparse twoGbMaxEx
         rm -f sub/*
     done
 done
+
+note "a chain of deltas"
+"$QEMU_IMG" create -q -f vmdk base.vmdk 5G
+"$IMG" create -q -f vmdk -b base.vmdk -F vmdk middle.vmdk
+"$QEMU_IMG" create -q -f vmdk -b middle.vmdk -F vmdk top.vmdk
+same_info --backing-chain top.vmdk
+same_info --backing-chain middle.vmdk
+rm ./*.vmdk
 
 # same_descriptor OPTIONS: apart from its identifiers.
 same_descriptor() {
