@@ -31,7 +31,7 @@ step() {
     status=0
     "$QEMU_IMG" check -q -f "$format" "$to" || status=$?
     [ $status = 0 ] || [ $status = 63 ] || fail "qemu-img check of $to: status $status"
-    [ "$from" = "$guest_image" ] || rm -f "$from" "${from%.*}"-flat.vmdk
+    [ "$from" = "$guest_image" ] || rm -f "$from" "${from%.*}"-{flat,delta,[sf][0-9]*}.vmdk
     from=$to from_format=$format
 }
 
@@ -41,6 +41,10 @@ step vmdk stream.vmdk -o subformat=streamOptimized
 step qcow2 zlib.qcow2 -c
 step qcow2 zstd.qcow2 -c -o compression_type=zstd,cluster_size=2M
 step vmdk flat.vmdk -o subformat=monolithicFlat
+step vmdk parts.vmdk -o subformat=twoGbMaxExtentSparse
+step vmdk flatparts.vmdk -o subformat=twoGbMaxExtentFlat
+step vmdk esx.vmdk -o subformat=vmfs
+step vmdk redo.vmdk -o subformat=vmfsSparse
 step vdi dynamic.vdi
 step vdi static.vdi -o static=on
 step vpc dynamic.vhd -o force_size=on
@@ -48,6 +52,10 @@ step vpc fixed.vhd -o subformat=fixed,force_size=on
 step vhdx dynamic.vhdx
 step vhdx fixed.vhdx -o subformat=fixed,block_size=1M
 step qcow2 old.qcow2 -o compat=0.10,cluster_size=4k
+note "$from_format -> ova"
+"$IMG" convert -f qcow2 -O ova "$from" appliance.ova
+rm "$from"
+from=appliance.ova from_format=ova
 step raw back.raw
 
 note "sums of the disks"
