@@ -2,7 +2,7 @@
 
 malformed_tests = tests/malformed/truncate tests/malformed/fields tests/malformed/hostile
 malformed_tests += tests/malformed/repair tests/malformed/snapshots
-malformed_tests += tests/malformed/bitmaps tests/malformed/vhdx
+malformed_tests += tests/malformed/bitmaps tests/malformed/vhdx tests/malformed/repair_blocks
 check_PROGRAMS += $(malformed_tests)
 TESTS += $(malformed_tests)
 
@@ -20,6 +20,7 @@ tests_malformed_hostile_SOURCES += $(malformed_common)
 tests_malformed_hostile_LDADD = $(LDADD) $(ZLIB_LIBS)
 tests_malformed_repair_SOURCES = tests/malformed/repair.c tests/malformed/repair.h
 tests_malformed_repair_SOURCES += tests/malformed/repair_qcow2.c tests/malformed/repair_vmdk.c $(malformed_common)
+tests_malformed_repair_blocks_SOURCES = tests/malformed/repair_blocks.c $(malformed_common)
 tests_malformed_snapshots_SOURCES = tests/malformed/snapshots.c $(malformed_common)
 tests_malformed_bitmaps_SOURCES = tests/malformed/bitmaps.c $(malformed_common)
 tests_malformed_vhdx_SOURCES = tests/malformed/vhdx.c tests/malformed/fields.h tests/malformed/changes.c $(malformed_common)
