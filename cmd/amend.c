@@ -14,7 +14,7 @@ struct args {
 };
 
 static const struct cmd_option options[] = {
-    OPTIONS_OPEN,
+    OPTIONS_CHANGE,
     {'o', "options", "LIST", "what to change, name=value,...; -o help lists what can be changed"},
     {'t', "cache", "MODE", "how to read and write (default: writeback)"},
     {OPT_FORCE, "force", NULL, "allow what may make the disk unreadable: to erase its last key"},

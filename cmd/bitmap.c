@@ -31,7 +31,7 @@ static const struct cmd_option options[] = {
      "with --add: bytes of the disk a bit (default: cluster size, 4k to 64k)"},
     {'b', "source-file", "FILE", "with --merge: the image that has the source bitmap"},
     {'F', "source-format", "FMT", "with -b: format of that image"},
-    OPTIONS_OPEN,
+    OPTIONS_CHANGE,
     OPTION_OUTPUT,
     OPTION_HELP,
     OPTIONS_END,

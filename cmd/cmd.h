@@ -107,6 +107,8 @@ struct cli {
     {OPT_OBJECT, "object", "DEF", "define a secret: secret,id=ID,file=NAME[,format=base64]"}
 /* What every command that opens an image has. */
 #define OPTIONS_OPEN OPTION_FORMAT, OPTION_IMAGE_OPTS, OPTION_DISK, OPTION_OBJECT
+/* And one that always changes it: the disks of an appliance are only read. */
+#define OPTIONS_CHANGE OPTION_FORMAT, OPTION_IMAGE_OPTS, OPTION_OBJECT
 #define OPTION_QUIET {'q', "quiet", NULL, "print nothing but errors"}
 #define OPTION_OUTPUT {OPT_OUTPUT, "output", "FORM", "form of the output: human or json"}
 #define OPTION_PROGRESS                                                                            \

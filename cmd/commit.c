@@ -12,7 +12,7 @@ struct args {
 };
 
 static const struct cmd_option options[] = {
-    OPTIONS_OPEN,
+    OPTIONS_CHANGE,
     {'b', "base", "FILE", "the image of the chain to write into (default: the backing image)"},
     {'d', "keep", NULL, "do not empty the image afterwards; -b implies it"},
     {'d', "drop", NULL, NULL},

@@ -234,19 +234,21 @@ const struct cmd cmd_convert = {
     .about =
         "Copy the disk that FILE holds into a new image, TARGET; several FILEs become one "
         "disk, one\n"
-        "behind the other. TARGET appears under its name when it is complete: until then, and "
-        "when\n"
-        "anything goes wrong, what had that name before is untouched. FILE - is standard input, "
-        "TARGET -\n"
-        "standard output, for formats that are read and written from front to back: "
-        "streamOptimized\n"
-        "VMDK, and raw.\n",
+        "behind the other, or with -O ova an archive in which each is a disk. TARGET appears "
+        "under its\n"
+        "name when it is complete: until then, and when anything goes wrong, what had that name "
+        "before\n"
+        "is untouched. FILE - is standard input, TARGET - standard output, for formats that are "
+        "read\n"
+        "and written from front to back: streamOptimized VMDK, and raw.\n",
     .examples =
         "convert -p -O qcow2 disk.vmdk disk.qcow2\n"
         "convert -c -O qcow2 -o compression_type=zstd disk.raw disk.qcow2\n"
         "convert -O vmdk -o subformat=streamOptimized disk.qcow2 disk.vmdk\n"
         "convert -O vmdk -o subformat=streamOptimized disk.qcow2 - | ssh host 'cat >disk.vmdk'\n"
         "convert -n -O raw disk.qcow2 /dev/sdX\n"
+        "convert -O ova system.qcow2 data.qcow2 machine.ova\n"
+        "convert --disk=2 -O qcow2 machine.ova data.qcow2\n"
         "convert -O qcow2 -o help\n",
     .options = options,
     .run = run,

@@ -14,7 +14,7 @@ struct args {
 };
 
 static const struct cmd_option options[] = {
-    OPTIONS_OPEN,
+    OPTIONS_CHANGE,
     {'b', "backing", "FILE", "the new backing image (a name relative to FILE); \"\": none"},
     {'F', "backing-format", "FMT", "format of the new backing image; needed with -b"},
     {'B', NULL, "FMT", "the same as -F"},

@@ -15,7 +15,7 @@ struct args {
 };
 
 static const struct cmd_option options[] = {
-    OPTIONS_OPEN,
+    OPTIONS_CHANGE,
     {OPT_PREALLOCATION, "preallocation", "MODE", "of the new space: off, metadata, falloc or full"},
     {OPT_SHRINK, "shrink", NULL,
      "allow to make the image smaller, which loses what is past its end"},

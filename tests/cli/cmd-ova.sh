@@ -186,3 +186,9 @@ if [ "$(id -u)" != 0 ]; then
     chmod 0 m.mf
     expect_fail 1 "m.mf" "$IMG" convert -O raw m.ovf out3.raw
 fi
+
+note "what the help offers"
+"$IMG" convert --help | grep -q -- "-O ova" || fail "convert does not tell of OVAs"
+for command in amend bitmap commit rebase resize; do
+    ! "$IMG" "$command" --help | grep -q -- --disk || fail "$command offers disks that are only read"
+done

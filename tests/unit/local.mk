@@ -25,6 +25,7 @@ unit_tests += tests/unit/test_io_pipe
 unit_tests += tests/unit/test_io_sparse
 unit_tests += tests/unit/test_io_stage
 unit_tests += tests/unit/test_iszero
+unit_tests += tests/unit/test_joined
 unit_tests += tests/unit/test_manifest
 unit_tests += tests/unit/test_options
 unit_tests += tests/unit/test_ovf
