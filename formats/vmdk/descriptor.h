@@ -109,7 +109,7 @@ int vmdk_descriptor_remove(struct vmdk_descriptor *descriptor, const char *name,
                            const struct img_policy *policy, img_error *err);
 /*
  * Let extent `last` be the last one of those that are there, with so many sectors, and put the
- * lines `more`, each with its line end, behind it.
+ * lines `more`, each with a newline, behind it. Other lines between those of extents stay.
  */
 int vmdk_descriptor_extents(struct vmdk_descriptor *descriptor, size_t last, uint64_t sectors,
                             const char *more, const struct img_policy *policy, img_error *err);

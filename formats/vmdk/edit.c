@@ -56,6 +56,17 @@ static struct vmdk_span line_around(const struct vmdk_descriptor *descriptor, si
     return line;
 }
 
+/* What ends the lines around a place: that of the line in front of it, or else of its own. */
+static const char *line_end(const struct vmdk_descriptor *descriptor, size_t at)
+{
+    const char *text = descriptor->text, *end;
+
+    while (at > 0 && text[at - 1] != '\n')
+        at--;
+    end = at > 0 ? text + at - 1 : strchr(text, '\n');
+    return end && end > text && end[-1] == '\r' ? "\r\n" : "\n";
+}
+
 int vmdk_descriptor_copy(struct vmdk_descriptor *copy, const struct vmdk_descriptor *descriptor,
                          const struct img_policy *policy, img_error *err)
 {
@@ -74,14 +85,14 @@ int vmdk_descriptor_set(struct vmdk_descriptor *descriptor, const char *name, co
 }
 
 /* Keys of the disk database have spaces around their '=', as every writer has it. */
-static void add_key(struct imgi_text *text, const char *name, const char *value)
+static void add_key(struct imgi_text *text, const char *name, const char *value, const char *end)
 {
     if (strncasecmp(name, "ddb.", 4) == 0)
-        imgi_text_add(text, "%s = \"%s\"\n", name, value);
+        imgi_text_add(text, "%s = \"%s\"%s", name, value, end);
     else if (strcasecmp(name, "CID") == 0 || strcasecmp(name, "parentCID") == 0)
-        imgi_text_add(text, "%s=%s\n", name, value);
+        imgi_text_add(text, "%s=%s%s", name, value, end);
     else
-        imgi_text_add(text, "%s=\"%s\"\n", name, value);
+        imgi_text_add(text, "%s=\"%s\"%s", name, value, end);
 }
 
 int vmdk_descriptor_put(struct vmdk_descriptor *descriptor, const char *name, const char *value,
@@ -89,6 +100,7 @@ int vmdk_descriptor_put(struct vmdk_descriptor *descriptor, const char *name, co
 {
     const struct vmdk_key *before = after ? vmdk_descriptor_find(descriptor, after) : NULL;
     struct vmdk_span place = {descriptor->length, 0};
+    const char *end;
     struct imgi_text text = {0};
     bool found;
     int rc = vmdk_descriptor_set(descriptor, name, value, policy, &found, err);
@@ -99,9 +111,10 @@ int vmdk_descriptor_put(struct vmdk_descriptor *descriptor, const char *name, co
         place = line_around(descriptor, before->name.start);
         place = (struct vmdk_span){place.start + place.length, 0};
     }
+    end = line_end(descriptor, place.start);
     if (place.start > 0 && descriptor->text[place.start - 1] != '\n')
-        imgi_text_add(&text, "\n");
-    add_key(&text, name, value);
+        imgi_text_add(&text, "%s", end);
+    add_key(&text, name, value, end);
     if (text.failed)
         rc = imgi_fail_nomem(err, "a descriptor");
     else
@@ -121,24 +134,44 @@ int vmdk_descriptor_remove(struct vmdk_descriptor *descriptor, const char *name,
                   policy, err);
 }
 
+/* Lines, each with its line end, which becomes another. */
+static void add_lines(struct imgi_text *text, const char *lines, const char *end)
+{
+    for (size_t length; *lines; lines += length + 1) {
+        length = strcspn(lines, "\n");
+        imgi_text_add(text, "%.*s%s", (int)length, lines, end);
+    }
+}
+
+/* What is behind the line of extent `last`, without the extents' lines. *end: where that ends. */
+static void add_between(struct imgi_text *text, const struct vmdk_descriptor *descriptor,
+                        size_t last, size_t *end)
+{
+    for (size_t i = last + 1; i < descriptor->extent_count; i++) {
+        struct vmdk_span line = line_around(descriptor, descriptor->extents[i].number.start);
+
+        imgi_text_add(text, "%.*s", (int)(line.start - *end), descriptor->text + *end);
+        *end = line.start + line.length;
+    }
+}
+
 int vmdk_descriptor_extents(struct vmdk_descriptor *descriptor, size_t last, uint64_t sectors,
                             const char *more, const struct img_policy *policy, img_error *err)
 {
-    const struct vmdk_extent_line *extent = &descriptor->extents[last];
-    const struct vmdk_extent_line *end = &descriptor->extents[descriptor->extent_count - 1];
-    struct vmdk_span old = {extent->number.start, 0};
+    struct vmdk_span old = descriptor->extents[last].number;
     struct vmdk_span line = line_around(descriptor, old.start);
-    size_t rest = extent->number.start + extent->number.length;
+    size_t rest = old.start + old.length, end = line.start + line.length;
+    const char *eol = line_end(descriptor, old.start);
     struct imgi_text text = {0};
     int rc;
 
-    imgi_text_add(&text, "%llu%.*s", (unsigned long long)sectors,
-                  (int)(line.start + line.length - rest), descriptor->text + rest);
+    imgi_text_add(&text, "%llu%.*s", (unsigned long long)sectors, (int)(end - rest),
+                  descriptor->text + rest);
     if (text.length > 0 && text.bytes[text.length - 1] != '\n')
-        imgi_text_add(&text, "\n");
-    imgi_text_add(&text, "%s", more);
-    line = line_around(descriptor, end->number.start);
-    old.length = line.start + line.length - old.start;
+        imgi_text_add(&text, "%s", eol);
+    add_lines(&text, more, eol);
+    add_between(&text, descriptor, last, &end);
+    old.length = end - old.start;
     if (text.failed)
         rc = imgi_fail_nomem(err, "a descriptor");
     else

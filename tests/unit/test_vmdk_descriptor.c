@@ -335,7 +335,7 @@ static void edits_keep_the_rest(void **state)
     static const char text[] =
         EDITED "RW 1 ZERO\n  RW  2\tFLAT \"a\"  7\n# c\nRW 3 ZERO\n# a comment\nddb.x = \"y\"";
     static const char wanted[] =
-        EDITED "parentFileNameHint=\"p\"\nRW 1 ZERO\n  RW  900\tFLAT \"a\"  7\nRW 5 ZERO\n"
+        EDITED "parentFileNameHint=\"p\"\nRW 1 ZERO\n  RW  900\tFLAT \"a\"  7\nRW 5 ZERO\n# c\n"
                "# a comment\nddb.x = \"z\"\nddb.new = \"1\"\n";
     const struct img_policy *policy = imgi_policy_default();
     struct vmdk_descriptor descriptor, copy;
@@ -363,12 +363,39 @@ static void edits_keep_the_rest(void **state)
     vmdk_descriptor_free(&descriptor);
 }
 
+/* What stands between the lines of extents stays, and new lines end as the others do. */
+static void edits_go_line_by_line(void **state)
+{
+#define CRLF "# Disk DescriptorFile\r\nCID=12\r\nparentCID=ffffffff\r\ncreateType=\"custom\"\r\n"
+    static const char text[] =
+        CRLF "RW 1 ZERO\r\nddb.a = \"1\"\r\nRW 2 ZERO\r\n# c\r\nRW 3 ZERO\r\n"
+             "ddb.b = \"2\"";
+    static const char fewer[] = CRLF "RW 9 ZERO\r\nddb.a = \"1\"\r\n# c\r\nddb.b = \"2\"";
+    static const char more[] =
+        CRLF "RW 9 ZERO\r\nRW 4 ZERO\r\nRW 5 ZERO\r\nddb.a = \"1\"\r\n# c\r\nddb.b = \"2\"\r\n"
+             "ddb.c = \"3\"\r\n";
+    const struct img_policy *policy = imgi_policy_default();
+    struct vmdk_descriptor descriptor;
+
+    (void)state;
+    assert_int_equal(parse(&descriptor, text, NULL), 0);
+    assert_int_equal(vmdk_descriptor_extents(&descriptor, 0, 9, "", policy, NULL), 0);
+    assert_string_equal(descriptor.text, fewer);
+    assert_int_equal(
+        vmdk_descriptor_extents(&descriptor, 0, 9, "RW 4 ZERO\nRW 5 ZERO\n", policy, NULL), 0);
+    assert_int_equal(vmdk_descriptor_put(&descriptor, "ddb.c", "3", NULL, policy, NULL), 0);
+    assert_string_equal(descriptor.text, more);
+    vmdk_descriptor_free(&descriptor);
+}
+
 int main(void)
+
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keys_and_extents_are_found),
         cmocka_unit_test(a_change_loses_nothing),
         cmocka_unit_test(edits_keep_the_rest),
+        cmocka_unit_test(edits_go_line_by_line),
         cmocka_unit_test(padding_is_no_text),
         cmocka_unit_test(what_makes_no_sense_is_refused),
         cmocka_unit_test(cids_are_hexadecimal),
