@@ -46,4 +46,5 @@ libimgall_la_SOURCES += \
 	formats/vmdk/vmdk.c \
 	formats/vmdk/vmdk.h \
 	formats/vmdk/walk.c \
-	formats/vmdk/walk.h
+	formats/vmdk/walk.h \
+	formats/vmdk/zero.c

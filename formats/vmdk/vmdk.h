@@ -130,6 +130,12 @@ int vmdk_sparse_reserve(const struct imgi_node *node, const struct vmdk_extent *
 int vmdk_sparse_link(const struct vmdk_extent *extent, const struct imgi_alloc *alloc,
                      img_error *err);
 void vmdk_sparse_cancel(struct vmdk_sparse *sparse, const struct imgi_alloc *alloc);
+/* Let count grains from that one on have entries that begin with value and go up by step. */
+int vmdk_sparse_set_entries(struct vmdk_sparse *sparse, uint64_t grain, uint64_t count,
+                            uint32_t value, uint32_t step, img_error *err);
+
+/* ------------------------------------------------------------------- zero.c */
+
 /* As the driver's zero, within one extent. */
 int vmdk_sparse_zero(struct imgi_node *node, const struct vmdk_extent *extent, uint64_t offset,
                      uint64_t length, bool unmap, img_error *err);
