@@ -24,6 +24,7 @@
 
 #define TARGET "target"
 #define SOURCE "source"
+#define OVA "ova"
 #define OLD "what was there before"
 #define SIZE (512u << 10) /* of the disk's content, which the rest of it is zeros behind */
 #define FILES 4u
@@ -84,6 +85,9 @@ static const struct maker makers[] = {
     {"vmdk", "subformat=twoGbMaxExtentSparse", false, false, TWO_PARTS},
     {"vmdk", "subformat=twoGbMaxExtentSparse", true, false, TWO_PARTS},
     {"qcow2", "data_file=data,data_file_raw=on", true, false, SIZE},
+#ifdef HAVE_LIBXML2
+    {OVA, NULL, true, false, 0},
+#endif
 };
 
 static img_secrets *secrets;
@@ -262,6 +266,33 @@ static int convert(const struct maker *maker, img_image *target, img_error *err)
     return rc;
 }
 
+/* An OVA of two disks, both of the same content. */
+static int make_ova(const struct maker *maker, const img_options *options, img_error *err)
+{
+    const uint64_t sizes[] = {SIZE, SIZE};
+    img_appliance *appliance;
+    int rc = img_appliance_create(&appliance, TARGET, sizes, 2, options, NULL, err);
+
+    if (rc < 0)
+        return rc;
+    for (unsigned i = 0; rc == 0 && i < 2; i++) {
+        img_image *disk;
+
+        rc = img_appliance_disk(appliance, &disk, err);
+        if (rc < 0)
+            break;
+        rc = convert(maker, disk, err);
+        if (rc == 0)
+            rc = img_close(disk, err);
+        else
+            img_abandon(disk);
+    }
+    if (rc == 0)
+        return img_appliance_close(appliance, err);
+    img_appliance_abandon(appliance);
+    return rc;
+}
+
 static int make(const struct maker *maker, const img_options *options, img_error *err)
 {
     const img_open_params params = {.secrets = secrets};
@@ -357,7 +388,8 @@ static void sweep(const struct maker *maker, const struct trap *trap, size_t *pa
 
         put_old();
         trap_set(trap, nth);
-        rc = make(maker, options, &err);
+        rc = strcmp(maker->format, OVA) == 0 ? make_ova(maker, options, &err)
+                                             : make(maker, options, &err);
         hit = trap_end();
         complaint = judge(maker, trap, hit, rc, &err);
         *(complaint ? failed : passed) += 1;
