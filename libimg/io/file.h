@@ -123,6 +123,8 @@ pid_t imgi_lock_holder(int fd, uint64_t byte);
 int imgi_file_replace(struct imgi_io *io, const void *bytes, size_t length, img_error *err);
 
 /* stage.c */
+/* A new file that is to take the name of an open one, which keeps its locks until then. */
+int imgi_stage_successor(struct imgi_io **io, const struct imgi_file *old, img_error *err);
 int imgi_stage_prepare(struct imgi_io *io, img_error *err);
 int imgi_stage_publish(struct imgi_io *io, img_error *err);
 void imgi_stage_retract(struct imgi_io *io);

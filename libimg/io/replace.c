@@ -3,7 +3,8 @@
  *
  * A new file with that content takes the old one's name (stage.c), and then the place of the old
  * one's descriptor, whose number others may be using. The locks that are held are taken on the new
- * file before it has a name, so that nobody finds it unlocked.
+ * file before it has a name, and those on the old one are kept until then, so that nobody finds
+ * either unlocked. A file with more names than one would lose them: it is written as it is.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -11,8 +12,11 @@
 
 #include "file.h"
 
-/* The name must still be that of the file: another one is nobody's to replace. */
-static int check_name(const struct imgi_file *file, img_error *err)
+/*
+ * The name must still be that of the file: another one is nobody's to replace. *linked: there are
+ * others.
+ */
+static int check_name(const struct imgi_file *file, bool *linked, img_error *err)
 {
     struct stat named, open;
 
@@ -20,6 +24,7 @@ static int check_name(const struct imgi_file *file, img_error *err)
         return imgi_fail_errno(err, errno, "cannot be examined");
     if (named.st_dev != open.st_dev || named.st_ino != open.st_ino)
         return imgi_fail(err, IMG_E_BUSY, "the name means another file since it was opened");
+    *linked = open.st_nlink > 1;
     return 0;
 }
 
@@ -49,29 +54,25 @@ static int publish(struct imgi_file *file, struct imgi_io *fresh, img_error *err
 int imgi_file_replace(struct imgi_io *io, const void *bytes, size_t length, img_error *err)
 {
     struct imgi_file *file = (struct imgi_file *)io;
-    const struct imgi_held held = file->held;
     struct imgi_io *fresh = NULL;
+    bool linked = false;
     int result;
 
     /* What has no name yet, and what never gets one, is written as it is. */
     if (file->device || (file->stage && !file->published))
         return IMG_E_UNSUPPORTED;
-    result = check_name(file, err);
+    result = check_name(file, &linked, err);
     if (result < 0)
         return result;
-    /* Creating locks what is to be replaced, which our own locks would be in the way of. */
-    imgi_fd_lock(file->fd, &file->held, 0, 0, NULL);
-    result = imgi_file_create(&fresh, io->name, io->flags, err);
+    if (linked)
+        return IMG_E_UNSUPPORTED;
+    result = imgi_stage_successor(&fresh, file, err);
     if (result == 0)
         result = imgi_io_write(fresh, bytes, length, 0, err);
     if (result == 0)
-        result = imgi_io_lock(fresh, held.use, held.deny, err);
+        result = imgi_io_lock(fresh, file->held.use, file->held.deny, err);
     if (result == 0)
         result = publish(file, fresh, err);
-    if (result == 0)
-        file->held = held;
-    else
-        imgi_fd_lock(file->fd, &file->held, held.use, held.deny, NULL);
     imgi_io_close(fresh);
     return result;
 }

@@ -39,6 +39,7 @@ struct imgi_stage {
     char *path;            /* the final name, links followed */
     const char *final;     /* its last component, within path */
     char temporary[32];    /* a name in directory that goes on closing; "": none */
+    bool guarded;          /* the caller has locked it */
     bool revocable;        /* the old file is kept when this one gets its name */
     bool replaced;         /* it was not, and is gone */
 };
@@ -157,7 +158,7 @@ static int hold_old(struct imgi_stage *stage, img_error *err)
                         imgi_file_open_flags(IMGI_IO_WRITE | IMGI_IO_NO_FOLLOW));
     if (stage->old < 0)
         return imgi_fail_errno(err, errno, "cannot be replaced");
-    return imgi_fd_lock(stage->old, &stage->held, use, deny, err);
+    return stage->guarded ? 0 : imgi_fd_lock(stage->old, &stage->held, use, deny, err);
 }
 
 /* ------------------------------------------------------------------ the new file */
@@ -278,7 +279,8 @@ static int create(struct imgi_stage *stage, struct imgi_io **io, const char *nam
     return result;
 }
 
-int imgi_file_create(struct imgi_io **io, const char *name, unsigned flags, img_error *err)
+static int create_file(struct imgi_io **io, const char *name, unsigned flags, bool guarded,
+                       img_error *err)
 {
     struct imgi_stage *stage;
     char *path = NULL;
@@ -302,6 +304,7 @@ int imgi_file_create(struct imgi_io **io, const char *name, unsigned flags, img_
     stage->directory = -1;
     stage->old = -1;
     stage->path = path;
+    stage->guarded = guarded;
 
     result = create(stage, io, name, flags, there, err);
     if (result < 0) {
@@ -309,6 +312,16 @@ int imgi_file_create(struct imgi_io **io, const char *name, unsigned flags, img_
         imgi_error_image(err, name);
     }
     return result;
+}
+
+int imgi_file_create(struct imgi_io **io, const char *name, unsigned flags, img_error *err)
+{
+    return create_file(io, name, flags, false, err);
+}
+
+int imgi_stage_successor(struct imgi_io **io, const struct imgi_file *old, img_error *err)
+{
+    return create_file(io, old->io.name, old->io.flags, true, err);
 }
 
 /* ------------------------------------------------------------------ publishing */

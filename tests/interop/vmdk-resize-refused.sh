@@ -89,3 +89,11 @@ refused 'extent 1 is NOACCESS' --shrink 51200
 describe twoGbMaxExtentFlat 'NOACCESS 2048 FLAT "y" 0'
 refused 'extent 1 is NOACCESS' 2M
 refused 'extent 1 is NOACCESS' --shrink 51200
+rm -- *.vmdk
+
+note "a descriptor with two names keeps them"
+"$IMG" create -q -f vmdk -o subformat=monolithicFlat image.vmdk 1M
+ln image.vmdk other.vmdk
+"$IMG" resize -q image.vmdk 20G
+[ image.vmdk -ef other.vmdk ] || fail "the two names are two files now"
+grep -q '^RW 41943040 FLAT' other.vmdk || fail "the descriptor has not changed"
