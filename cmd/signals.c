@@ -2,15 +2,16 @@
  * Signals: the orderly end of a long operation. SPDX-License-Identifier: BSD-2-Clause
  *
  * A handler can be told nothing but the signal's number, so what has come is kept in the two
- * variables below, the only ones of the program that outlive a function. Handlers set them; the
- * threads that report progress and the end of each step read them.
+ * variables below, the only ones of the program that outlive a function. Handlers set them, in
+ * whatever thread they run; the threads that report progress and the end of each step read them.
  */
 #include <signal.h>
+#include <stdatomic.h>
 #include <stddef.h>
 
 #include "cmd.h"
 
-static volatile sig_atomic_t stop_signal, report_wanted;
+static atomic_int stop_signal, report_wanted;
 
 static void on_stop(int signal_number)
 {
@@ -60,11 +61,7 @@ const img_interrupt signals_interrupt = {.asked = asked};
 
 bool signals_report(void)
 {
-    bool wanted = report_wanted;
-
-    if (wanted)
-        report_wanted = 0;
-    return wanted;
+    return atomic_exchange(&report_wanted, 0);
 }
 
 bool signals_stopped(struct cli *cli)
