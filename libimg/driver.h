@@ -322,6 +322,13 @@ struct imgi_driver {
      */
     int (*reach)(struct imgi_node *node, uint64_t size, img_error *err);
     /*
+     * Whether resize can give the disk that size, as far as that can be told without a change:
+     * asked before reach, resize, and begin_write on their account. NULL: it always can, or resize
+     * tells.
+     */
+    int (*can_resize)(struct imgi_node *node, uint64_t size, enum img_preallocation mode,
+                      img_error *err);
+    /*
      * Larger: what the backing image has in the new space, and what the cluster that the old end
      * cuts has behind it, is the core's business. mode is IMG_PREALLOC_OFF unless the disk grows.
      */

@@ -170,8 +170,8 @@ static int clear_gained(struct imgi_node *node, uint64_t size, struct imgi_scrat
     return rc < 0 ? rc : imgi_node_flush(node, err);
 }
 
-int imgi_node_resize(struct imgi_node *node, uint64_t size, enum img_preallocation mode,
-                     struct imgi_scratch *scratch, img_error *err)
+static int can_resize(struct imgi_node *node, uint64_t size, enum img_preallocation mode,
+                      img_error *err)
 {
     int rc = imgi_policy_limit(node->policy, IMG_LIMIT_VIRTUAL_SIZE, size, "virtual size", err);
 
@@ -180,8 +180,24 @@ int imgi_node_resize(struct imgi_node *node, uint64_t size, enum img_preallocati
                        node->driver->name);
     if (rc == 0 && mode != IMG_PREALLOC_OFF && size <= node->size)
         rc = imgi_fail(err, IMG_E_INVAL, "Preallocation can only be used for growing images");
-    if (rc == 0)
-        rc = clear_gained(node, size, scratch, err);
+    if (rc == 0 && node->driver->can_resize) {
+        pthread_mutex_lock(&node->lock);
+        rc = node->driver->can_resize(node, size, mode, err);
+        pthread_mutex_unlock(&node->lock);
+    }
+    if (rc < 0)
+        imgi_error_image(err, node->name);
+    return rc;
+}
+
+int imgi_node_resize(struct imgi_node *node, uint64_t size, enum img_preallocation mode,
+                     struct imgi_scratch *scratch, img_error *err)
+{
+    int rc = can_resize(node, size, mode, err);
+
+    if (rc < 0)
+        return rc;
+    rc = clear_gained(node, size, scratch, err);
     if (rc == 0) {
         pthread_mutex_lock(&node->lock);
         rc = node->driver->resize(node, size, mode, err);
@@ -196,7 +212,13 @@ int img_resize_preallocated(img_image *image, uint64_t size, enum img_preallocat
                             img_error *err)
 {
     struct imgi_scratch *scratch;
-    int rc = imgi_check_change(image, "resize", 0, 0, err);
+    int rc = 0;
+
+    /* Before imgi_check_change: a resize that is refused leaves no trace (a new identifier). */
+    if (image->top->writable)
+        rc = can_resize(image->top, size, mode, err);
+    if (rc == 0)
+        rc = imgi_check_change(image, "resize", 0, 0, err);
 
     if (rc < 0)
         return rc;

@@ -57,13 +57,13 @@ static void report_faults(const struct check *check)
 
     for (size_t i = 0; i < FAULTS; i++) {
         if (check->faults[i].count > 0)
-            imgi_found(check->checker, IMGI_FINDING_CORRUPTION,
-                       "ERROR block map: %u blocks %s, the first is block %u (place %u, 0x%llx; the "
-                       "disk's bytes from 0x%llx on)",
-                       check->faults[i].count, what[i], check->faults[i].block,
-                       check->faults[i].place,
-                       (unsigned long long)vdi_host(check->state, check->faults[i].place),
-                       (unsigned long long)check->faults[i].block * check->node->cluster_size);
+            imgi_found(
+                check->checker, IMGI_FINDING_CORRUPTION,
+                "ERROR block map: %u blocks %s, the first is block %u (place %u, 0x%llx; the "
+                "disk's bytes from 0x%llx on)",
+                check->faults[i].count, what[i], check->faults[i].block, check->faults[i].place,
+                (unsigned long long)vdi_host(check->state, check->faults[i].place),
+                (unsigned long long)check->faults[i].block * check->node->cluster_size);
     }
 }
 

@@ -201,11 +201,17 @@ static int grow(struct imgi_node *node, uint64_t size, enum img_preallocation mo
     return rc;
 }
 
-int vdi_resize(struct imgi_node *node, uint64_t size, enum img_preallocation mode, img_error *err)
+int vdi_can_resize(struct imgi_node *node, uint64_t size, enum img_preallocation mode,
+                   img_error *err)
 {
     int rc = judge_size(node, size, err);
 
     if (rc == 0 && mode != IMG_PREALLOC_OFF && vdi_state(node)->header.type != VDI_TYPE_STATIC)
         rc = imgi_fail(err, IMG_E_INVAL, "only static VDI images can be preallocated");
-    return rc < 0 ? rc : grow(node, size, mode, err);
+    return rc;
+}
+
+int vdi_resize(struct imgi_node *node, uint64_t size, enum img_preallocation mode, img_error *err)
+{
+    return grow(node, size, mode, err);
 }

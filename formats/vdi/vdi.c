@@ -47,6 +47,7 @@ const struct imgi_driver imgi_driver_vdi = {
     .discard = vdi_discard,
     .flush = vdi_flush,
     .reach = vdi_reach,
+    .can_resize = vdi_can_resize,
     .resize = vdi_resize,
     .commit_begin = vdi_commit_begin,
     .commit_end = vdi_commit_end,

@@ -220,6 +220,19 @@ int vhd_reach(struct imgi_node *node, uint64_t size, img_error *err)
     return rc < 0 ? rc : imgi_io_flush(node->file, err);
 }
 
+int vhd_can_resize(struct imgi_node *node, uint64_t size, enum img_preallocation mode,
+                   img_error *err)
+{
+    const struct vhd_state *state = vhd_state(node);
+    struct vhd_footer footer = state->footer;
+    int rc = choose_footer(node, size, &footer, err);
+
+    if (rc == 0 && mode != IMG_PREALLOC_OFF &&
+        (mode == IMG_PREALLOC_METADATA || !vhd_is_fixed(state)))
+        rc = imgi_fail(err, IMG_E_INVAL, "only fixed VHD images can be preallocated");
+    return rc;
+}
+
 int vhd_resize(struct imgi_node *node, uint64_t size, enum img_preallocation mode, img_error *err)
 {
     struct vhd_state *state = vhd_state(node);
@@ -227,9 +240,6 @@ int vhd_resize(struct imgi_node *node, uint64_t size, enum img_preallocation mod
     uint64_t entries = 0;
     int rc = choose_footer(node, size, &footer, err);
 
-    if (rc == 0 && mode != IMG_PREALLOC_OFF &&
-        (mode == IMG_PREALLOC_METADATA || !vhd_is_fixed(state)))
-        rc = imgi_fail(err, IMG_E_INVAL, "only fixed VHD images can be preallocated");
     if (rc < 0)
         return rc;
     if (vhd_is_fixed(state))

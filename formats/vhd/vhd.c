@@ -112,6 +112,7 @@ const struct imgi_driver imgi_driver_vhd = {
     .discard = vhd_discard,
     .flush = vhd_flush,
     .reach = vhd_reach,
+    .can_resize = vhd_can_resize,
     .resize = vhd_resize,
     .commit_begin = vhd_commit_begin,
     .commit_end = vhd_commit_end,

@@ -132,6 +132,9 @@ int vhd_create(struct imgi_create *create, img_error *err);
 int vhd_measure(const struct imgi_measure *measure, img_measure_result *result, img_error *err);
 int vhd_check(struct imgi_node *node, struct imgi_checker *checker, img_error *err);
 int vhd_reach(struct imgi_node *node, uint64_t size, img_error *err);
+/* As the driver's can_resize. */
+int vhd_can_resize(struct imgi_node *node, uint64_t size, enum img_preallocation mode,
+                   img_error *err);
 int vhd_resize(struct imgi_node *node, uint64_t size, enum img_preallocation mode, img_error *err);
 
 #endif

@@ -80,12 +80,18 @@ int vhdx_reach(struct imgi_node *node, uint64_t size, img_error *err)
     return rc < 0 ? rc : add_blocks(v, imgi_div_up(size, v->block_size), err);
 }
 
-int vhdx_resize(struct imgi_node *node, uint64_t size, enum img_preallocation mode, img_error *err)
+int vhdx_can_resize(struct imgi_node *node, uint64_t size, enum img_preallocation mode,
+                    img_error *err)
 {
-    struct vhdx *v = vhdx_of(node);
-    int rc = judge(v, size, err);
+    int rc = judge(vhdx_of(node), size, err);
 
     if (rc == 0 && mode != IMG_PREALLOC_OFF)
         rc = imgi_fail(err, IMG_E_INVAL, "a VHDX image cannot be preallocated when it grows");
-    return rc < 0 || size == node->size ? rc : write_size(v, size, err);
+    return rc;
+}
+
+int vhdx_resize(struct imgi_node *node, uint64_t size, enum img_preallocation mode, img_error *err)
+{
+    (void)mode;
+    return size == node->size ? 0 : write_size(vhdx_of(node), size, err);
 }

@@ -129,6 +129,7 @@ const struct imgi_driver imgi_driver_vhdx = {
     .discard = vhdx_discard,
     .flush = vhdx_flush,
     .reach = vhdx_reach,
+    .can_resize = vhdx_can_resize,
     .resize = vhdx_resize,
     .check = vhdx_check,
     .measure = vhdx_measure,

@@ -176,6 +176,9 @@ extern const struct imgi_opt vhdx_create_options[];
 int vhdx_create(struct imgi_create *create, img_error *err);
 int vhdx_measure(const struct imgi_measure *measure, img_measure_result *result, img_error *err);
 int vhdx_reach(struct imgi_node *node, uint64_t size, img_error *err);
+/* As the driver's can_resize. */
+int vhdx_can_resize(struct imgi_node *node, uint64_t size, enum img_preallocation mode,
+                    img_error *err);
 int vhdx_resize(struct imgi_node *node, uint64_t size, enum img_preallocation mode, img_error *err);
 int vhdx_check(struct imgi_node *node, struct imgi_checker *checker, img_error *err);
 

@@ -98,20 +98,34 @@ static uint64_t grown_length(const struct vmdk_state *state, uint64_t size)
     return IMGI_MAX(last->length, IMGI_MIN(size - last->offset, vmdk_part_limit(state)));
 }
 
-int vmdk_reach(struct imgi_node *node, uint64_t size, img_error *err)
+int vmdk_can_resize(struct imgi_node *node, uint64_t size, enum img_preallocation mode,
+                    img_error *err)
 {
-    struct vmdk_extent *last;
-    uint64_t length;
+    const struct vmdk_state *state = vmdk_state(node);
     int rc = check(node, size, err);
 
     if (rc < 0)
         return rc;
     forget_reach(node);
-    last = vmdk_last_extent(vmdk_state(node));
-    rc = check_end(last, err);
-    if (rc < 0)
-        return rc;
-    /* Flat extents have no parent and no grains: all of them can wait. */
+    if (mode == IMG_PREALLOC_METADATA ||
+        (vmdk_last_extent(state)->sparse && mode != IMG_PREALLOC_OFF))
+        return imgi_fail(err, IMG_E_INVAL,
+                         "Unsupported preallocation mode: sparse extents have none, flat ones have "
+                         "falloc and full");
+    if (size > node->size)
+        return check_end(vmdk_last_extent(state), err);
+    return vmdk_parts_check_removal(
+        node, (size_t)(vmdk_extent_at(state, size - 1) - state->extents) + 1, err);
+}
+
+int vmdk_reach(struct imgi_node *node, uint64_t size, img_error *err)
+{
+    struct vmdk_extent *last = vmdk_last_extent(vmdk_state(node));
+    uint64_t length;
+    int rc;
+
+    /* Flat
+ extents have no parent and no grains: all of them can wait. */
     if (!last->sparse)
         return 0;
     length = grown_length(vmdk_state(node), size);
@@ -304,9 +318,9 @@ static int shrink(struct imgi_node *node, uint64_t size, img_error *err)
     size_t last = (size_t)(extent - state->extents);
     uint64_t length = size - extent->offset;
     const struct shape shape = {last, last + 1, length, size};
-    int rc = vmdk_parts_check_removal(node, last + 1, err);
+    int rc = 0;
 
-    if (rc == 0 && extent->sparse)
+    if (extent->sparse)
         rc = vmdk_sparse_drop(extent->sparse, imgi_div_up(length, extent->sparse->grain), err);
     if (rc == 0)
         rc = describe(node, &shape, err);
@@ -319,17 +333,7 @@ static int shrink(struct imgi_node *node, uint64_t size, img_error *err)
 
 int vmdk_resize(struct imgi_node *node, uint64_t size, enum img_preallocation mode, img_error *err)
 {
-    const struct vmdk_extent *last = vmdk_last_extent(vmdk_state(node));
-    int rc = 0;
-
-    /* Growing has been looked at by reach. */
-    if (size <= node->size)
-        rc = check(node, size, err);
-    if (rc < 0 || size == node->size)
-        return rc;
-    if (mode == IMG_PREALLOC_METADATA || (last->sparse && mode != IMG_PREALLOC_OFF))
-        return imgi_fail(err, IMG_E_INVAL,
-                         "Unsupported preallocation mode: sparse extents have none, flat ones have "
-                         "falloc and full");
+    if (size == node->size)
+        return 0;
     return size < node->size ? shrink(node, size, err) : grow(node, size, mode, err);
 }

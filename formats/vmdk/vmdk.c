@@ -152,6 +152,7 @@ const struct imgi_driver imgi_driver_vmdk = {
     .unpack = vmdk_unpack,
     .flush = vmdk_flush,
     .reach = vmdk_reach,
+    .can_resize = vmdk_can_resize,
     .resize = vmdk_resize,
     .make_empty = vmdk_make_empty,
     .set_backing = vmdk_set_backing,

@@ -263,6 +263,9 @@ int vmdk_sparse_set_capacity(struct vmdk_sparse *sparse, uint64_t size, img_erro
 /* The extent has so many bytes of disk now: fewer than before. */
 void vmdk_sparse_shrunk(struct vmdk_sparse *sparse, uint64_t size);
 int vmdk_reach(struct imgi_node *node, uint64_t size, img_error *err);
+/* As the driver's can_resize. */
+int vmdk_can_resize(struct imgi_node *node, uint64_t size, enum img_preallocation mode,
+                    img_error *err);
 int vmdk_resize(struct imgi_node *node, uint64_t size, enum img_preallocation mode, img_error *err);
 /* The image is in parts of one size. */
 bool vmdk_is_split(const struct vmdk_state *state);
