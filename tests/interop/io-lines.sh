@@ -151,7 +151,6 @@ twins -c 'write -f -P 4 0 64k' -c 'write -z -n 64k 64k' -c 'write -z -u -n 64k 6
 twins -c 'write -n 0 64k' a.qcow2
 twins -c 'truncate x' a.qcow2
 twins -r -c 'truncate 2M' a.qcow2
-twins -c 'truncate 2M' a.vmdk
 twins -c 'write -P 7 0 512' -c 'sigraise 15' a.qcow2
 twins -c 'sigraise x' a.qcow2
 mkdir tmp
