@@ -1,8 +1,8 @@
 /*
  * Replaying the log of VHDX images. SPDX-License-Identifier: BSD-2-Clause
  *
- * Each entry here points block 0 at the place of another block, which tells what was applied: the
- * first byte of the disk becomes that block's number plus one.
+ * Each entry here lets block 0 and another change places, which tells what was applied: the first
+ * byte of the disk becomes the number of the other plus one.
  */
 #include "vhdx_test.h"
 
@@ -30,12 +30,13 @@ static void put_ring(unsigned sector, const uint8_t *bytes, unsigned sectors)
                       LOG_AT + (sector + n) % LOG_SECTORS * VHDX_LOG_SECTOR);
 }
 
-/* The sector of the BAT, with block 0 at the place of block `to`. */
+/* The sector of the BAT, with block 0 at the place of block `to`, and that one at its. */
 static struct vhdx_change change_to(unsigned to)
 {
     struct vhdx_change change = {.offset = BAT_AT};
 
     vhdx_test_get(NAME, change.bytes, sizeof(change.bytes), BAT_AT);
+    imgi_put_le64(change.bytes + to * 8, DATA_AT | VHDX_BLOCK_FULLY_PRESENT);
     imgi_put_le64(change.bytes, (DATA_AT + to * BLOCK) | VHDX_BLOCK_FULLY_PRESENT);
     return change;
 }
