@@ -15,10 +15,24 @@
 #include "appliance/ovf.h"
 
 #ifndef HAVE_LIBXML2
+
+static void says_what_is_missing(void **state)
+{
+    struct imgi_ovf ovf = {0};
+    img_error err = {0};
+
+    (void)state;
+    assert_int_equal(imgi_ovf_parse(&ovf, "<Envelope/>", 11, &err), IMG_E_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "libxml2-dev"));
+}
+
 int main(void)
 {
-    return 77;
+    const struct CMUnitTest tests[] = {cmocka_unit_test(says_what_is_missing)};
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }
+
 #else
 
 #define HEAD "<Envelope xmlns:ovf='urn:o' xmlns:rasd='urn:r' xmlns:vssd='urn:v'>"
