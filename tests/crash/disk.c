@@ -149,5 +149,10 @@ int __wrap_imgi_file_create(struct imgi_io **io, const char *name, unsigned flag
             give_up(name, "no memory");
     }
     rc = open_file(attached, n, io, err);
-    return rc < 0 ? rc : imgi_io_replace(*io, "", 0, err);
+    if (rc < 0)
+        return rc;
+    rc = imgi_io_replace(*io, "", 0, err);
+    if (rc < 0)
+        imgi_io_close(*io);
+    return rc;
 }
