@@ -588,5 +588,13 @@ void imgi_found(struct imgi_checker *checker, enum imgi_finding kind, const char
 /* Says how far it is; IMG_E_CANCELLED when the user wants to stop. */
 int imgi_check_progress(struct imgi_checker *checker, uint64_t done, uint64_t total,
                         img_error *err);
+/* A pass of a check, or a repair of what it has counted. */
+typedef int imgi_check_fn(void *check, img_error *err);
+/*
+ * Look; where something was found that may be repaired, mend it and look again: what is counted in
+ * the end is what is left, besides what was fixed.
+ */
+int imgi_check_mend(struct imgi_checker *checker, imgi_check_fn *look, imgi_check_fn *mend,
+                    void *check, img_error *err);
 
 #endif

@@ -82,8 +82,9 @@ static void report_unused(struct check *check)
                    (unsigned long long)check->unused, allocated);
 }
 
-static int look(struct check *check, img_error *err)
+static int look(void *opaque, img_error *err)
 {
+    struct check *check = opaque;
     const struct vdi_state *state = check->state;
     int rc = vdi_find_used(check->node, err);
 
@@ -201,8 +202,9 @@ static int mend_leaks(struct check *check, img_error *err)
                : imgi_io_resize(check->node->file, vdi_host(state, last), IMGI_PREALLOC_OFF, err);
 }
 
-static int mend(struct check *check, img_error *err)
+static int mend(void *opaque, img_error *err)
 {
+    struct check *check = opaque;
     img_check_result *result = check->checker->result;
     int rc = 0;
 
@@ -225,15 +227,6 @@ static int mend(struct check *check, img_error *err)
 int vdi_check(struct imgi_node *node, struct imgi_checker *checker, img_error *err)
 {
     struct check check = {.node = node, .state = vdi_state(node), .checker = checker};
-    img_check_result *result = checker->result;
-    int rc = look(&check, err);
 
-    if (rc < 0 || checker->repair == IMGI_REPAIR_NONE || result->corruptions + result->leaks == 0)
-        return rc;
-    rc = mend(&check, err);
-    if (rc < 0)
-        return rc;
-    *result = (img_check_result){.corruptions_fixed = result->corruptions_fixed,
-                                 .leaks_fixed = result->leaks_fixed};
-    return look(&check, err);
+    return imgi_check_mend(checker, look, mend, &check, err);
 }

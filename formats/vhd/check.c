@@ -155,8 +155,9 @@ static int look_for_space(struct check *check, img_error *err)
     return rc;
 }
 
-static int look(struct check *check, img_error *err)
+static int look(void *opaque, img_error *err)
 {
+    struct check *check = opaque;
     uint64_t end;
     int rc = imgi_io_size(check->node->file, &check->file_size, err);
 
@@ -266,8 +267,9 @@ static int mend_leaks(struct check *check, img_error *err)
     return rc;
 }
 
-static int mend(struct check *check, img_error *err)
+static int mend(void *opaque, img_error *err)
 {
+    struct check *check = opaque;
     img_check_result *result = check->checker->result;
     int rc = 0;
 
@@ -288,15 +290,6 @@ static int mend(struct check *check, img_error *err)
 int vhd_check(struct imgi_node *node, struct imgi_checker *checker, img_error *err)
 {
     struct check check = {.node = node, .state = vhd_state(node), .checker = checker};
-    img_check_result *result = checker->result;
-    int rc = look(&check, err);
 
-    if (rc < 0 || checker->repair == IMGI_REPAIR_NONE || result->corruptions + result->leaks == 0)
-        return rc;
-    rc = mend(&check, err);
-    if (rc < 0)
-        return rc;
-    *result = (img_check_result){.corruptions_fixed = result->corruptions_fixed,
-                                 .leaks_fixed = result->leaks_fixed};
-    return look(&check, err);
+    return imgi_check_mend(checker, look, mend, &check, err);
 }

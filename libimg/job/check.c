@@ -46,6 +46,22 @@ int imgi_check_progress(struct imgi_checker *checker, uint64_t done, uint64_t to
     return imgi_job_advance(job, done, err);
 }
 
+int imgi_check_mend(struct imgi_checker *checker, imgi_check_fn *look, imgi_check_fn *mend,
+                    void *check, img_error *err)
+{
+    img_check_result *result = checker->result;
+    int rc = look(check, err);
+
+    if (rc < 0 || checker->repair == IMGI_REPAIR_NONE || result->corruptions + result->leaks == 0)
+        return rc;
+    rc = mend(check, err);
+    if (rc < 0)
+        return rc;
+    *result = (img_check_result){.corruptions_fixed = result->corruptions_fixed,
+                                 .leaks_fixed = result->leaks_fixed};
+    return look(check, err);
+}
+
 static enum imgi_repair repair_mode(const img_job *job)
 {
     if (job->flags & IMG_JOB_REPAIR_ALL)
