@@ -700,6 +700,216 @@ typedef struct img_measure_result {
 IMG_API int img_measure(const char *format, const img_options *options, img_image *source,
                         uint64_t size, img_measure_result *result, img_error *err);
 
+/* -------------------------------------------------------- inside the guest */
+
+/*
+ * What is in a disk, or in the disks of one machine: partitions, and the filesystems in them. All
+ * of it is read only. Names are those that libguestfs gives: the first disk is /dev/sda, its first
+ * partition /dev/sda1.
+ *
+ * Any number of threads may use one guest at the same time. The images stay the caller's, who keeps
+ * them open, and does not write to them, until img_guest_close.
+ *
+ * An error about something in a filesystem has in os_errno what the kernel would have said of it:
+ * ENOENT, ENOTDIR, EISDIR, ELOOP, EIO, ...
+ */
+typedef struct img_guest img_guest;
+
+/* Hears, as one line of text, of what takes long and of what is not as it should be. Any thread. */
+typedef void img_notice_fn(void *opaque, const char *text);
+
+enum img_guest_flags {
+    IMG_GUEST_NO_APPLIANCE = 1u << 0 /* never start a virtual machine, see img_guest_assemble */
+};
+
+/* Zeroed, it has nothing to say to anybody. */
+typedef struct img_guest_params {
+    unsigned flags;        /* enum img_guest_flags */
+    uint32_t sector_size;  /* of the disks: 512 or 4096; 0: found by a look at them */
+    img_notice_fn *notice; /* NULL: nobody listens */
+    void *opaque;
+} img_guest_params;
+
+/* Find the partitions and what is in them. params may be NULL. */
+IMG_API int img_guest_open(img_guest **guest, img_image *const *images, size_t count,
+                           const img_guest_params *params, img_error *err);
+IMG_API void img_guest_close(img_guest *guest); /* NULL is allowed */
+
+/*
+ * Volumes that no range of a disk holds (LVM, RAID, opened LUKS) and filesystems that no other
+ * library reads are left to libguestfs, which starts a virtual machine: that takes seconds, 20 of
+ * them without KVM, and the notice says so beforehand. Filesystems start it when they are first
+ * used. This starts it to find such volumes, if the disks hold parts of any; from then on
+ * img_guest_volume lists them. IMG_E_UNSUPPORTED when that is not possible, says why.
+ */
+IMG_API int img_guest_assemble(img_guest *guest, img_error *err);
+
+enum img_volume_kind {
+    IMG_VOLUME_DISK,
+    IMG_VOLUME_PARTITION,
+    IMG_VOLUME_LOGICAL, /* of LVM */
+    IMG_VOLUME_RAID,
+    IMG_VOLUME_CRYPT /* an opened LUKS volume */
+};
+
+/* Something with a device name. Strings are NULL where there is nothing to say. */
+typedef struct img_volume {
+    enum img_volume_kind kind;
+    const char *device;    /* "/dev/sda1" */
+    const char *parent;    /* of a partition: its disk */
+    size_t disk;           /* of a disk or partition: the number of the image, */
+    uint64_t offset, size; /* and its place there, in bytes */
+    unsigned number;       /* of a partition: as in its device's name */
+    const char *scheme;    /* of a disk: "gpt", "mbr" */
+    const char *type;      /* of a partition: GPT's GUID, or MBR's number ("0x83") */
+    const char *name;      /* of a partition: GPT's name for it, in UTF-8 */
+    const char *part_uuid; /* of a partition */
+    bool bootable;         /* of a partition of MBR: it is the active one */
+    bool holds_filesystem; /* what is in it may be looked into */
+    /* What is in it, with libguestfs's name for it: "ext4", "vfat", "swap", "LVM2_member",
+     * "crypto_LUKS", ...; and what that calls itself. */
+    const char *content, *label, *uuid;
+    uint64_t reserved[4];
+} img_volume;
+
+/* The n-th volume: each disk, then its partitions. IMG_E_NOENT past the last one. */
+IMG_API int img_guest_volume(const img_guest *guest, size_t n, img_volume *volume, img_error *err);
+
+/* A filesystem. It belongs to its guest. */
+typedef struct img_fs img_fs;
+
+/* The filesystem in the volume of that device name, opened when it is first asked for. */
+IMG_API int img_guest_fs(img_guest *guest, const char *device, img_fs **fs, img_error *err);
+
+IMG_API const char *img_fs_device(const img_fs *fs);
+IMG_API const char *img_fs_type(const img_fs *fs); /* "ext4", ... */
+/* What is wrong with it that does not hinder reading, for people: "its journal ..."; or NULL. */
+IMG_API const char *img_fs_warning(const img_fs *fs);
+
+/* The figures that statvfs(3) has. */
+typedef struct img_fs_usage {
+    uint64_t block_size;
+    uint64_t blocks, blocks_free, blocks_available; /* available: to those who are not root */
+    uint64_t files, files_free;                     /* inodes; 0: it has no fixed number of them */
+    uint64_t name_max;
+    uint64_t reserved[4];
+} img_fs_usage;
+IMG_API int img_fs_usage_of(img_fs *fs, img_fs_usage *usage, img_error *err);
+
+/* A file is known by its inode number, which is another one in each filesystem. */
+IMG_API uint64_t img_fs_root(const img_fs *fs);
+
+typedef struct img_stat {
+    uint64_t inode;
+    uint32_t mode; /* as st_mode of stat(2): type and permissions */
+    uint32_t links, uid, gid;
+    uint32_t device_major, device_minor; /* of a device node */
+    uint64_t size;
+    uint64_t allocated;                 /* bytes of the volume that it takes */
+    int64_t atime, mtime, ctime, btime; /* seconds since 1970; 0: not known */
+    uint32_t atime_nsec, mtime_nsec, ctime_nsec, btime_nsec;
+    uint64_t reserved[4];
+} img_stat;
+IMG_API int img_fs_stat(img_fs *fs, uint64_t inode, img_stat *stat, img_error *err);
+/* The file of that name (a single one, no path) in a directory. */
+IMG_API int img_fs_lookup(img_fs *fs, uint64_t directory, const char *name, uint64_t *inode,
+                          img_error *err);
+/* What a symbolic link says. Free *target with img_free. */
+IMG_API int img_fs_readlink(img_fs *fs, uint64_t inode, char **target, img_error *err);
+/* The names of its extended attributes, each with its 0 byte, *length bytes in all; for img_free.
+ */
+IMG_API int img_fs_xattr_names(img_fs *fs, uint64_t inode, char **names, size_t *length,
+                               img_error *err);
+/* The value of one ("user.comment"), for img_free. os_errno is ENODATA when it has none. */
+IMG_API int img_fs_xattr(img_fs *fs, uint64_t inode, const char *name, void **value, size_t *length,
+                         img_error *err);
+
+/* A directory's entries as they were when it was opened, "." and ".." not among them. */
+typedef struct img_dir img_dir;
+typedef struct img_dirent {
+    const char *name;
+    uint64_t inode;
+    uint32_t mode; /* the type alone, as in st_mode; 0: not known */
+    uint32_t reserved[3];
+} img_dirent;
+IMG_API int img_dir_open(img_dir **dir, img_fs *fs, uint64_t inode, img_error *err);
+/* The n-th, in the filesystem's order; false past the last one. */
+IMG_API bool img_dir_entry(const img_dir *dir, size_t n, img_dirent *entry);
+IMG_API void img_dir_close(img_dir *dir);
+
+/* The content of a regular file. */
+typedef struct img_file img_file;
+IMG_API int img_file_open(img_file **file, img_fs *fs, uint64_t inode, img_error *err);
+IMG_API uint64_t img_file_size(const img_file *file);
+/* *length is what is wanted, and becomes what there was: less only at the file's end. */
+IMG_API int img_file_read(img_file *file, uint64_t offset, void *buffer, size_t *length,
+                          img_error *err);
+/* How many bytes from offset on, `length` at most, are all in a *hole, or all not. */
+IMG_API int img_file_run(img_file *file, uint64_t offset, uint64_t length, uint64_t *run,
+                         bool *hole, img_error *err);
+IMG_API void img_file_close(img_file *file);
+
+/*
+ * The directory tree of a guest: filesystems under their mount points. It belongs to the caller,
+ * and must go before its guest does. Symbolic links mean what they mean in the guest: "/" is the
+ * tree's root, nothing leads out of it.
+ */
+typedef struct img_tree img_tree;
+typedef struct img_place {
+    img_fs *fs;
+    uint64_t inode;
+} img_place;
+IMG_API int img_tree_new(img_tree **tree, img_guest *guest, img_error *err);
+IMG_API void img_tree_free(img_tree *tree);
+/* Put the filesystem of a device at a path, "/" first. Nobody uses the tree meanwhile. */
+IMG_API int img_tree_mount(img_tree *tree, const char *device, const char *path, img_error *err);
+/*
+ * Put the guest's root filesystem at "/" and, as its fstab says, the others at their mount points.
+ * What of these cannot be mounted is told to the guest's notice. With several root filesystems the
+ * one of that device; NULL: there must be only one. Without an operating system, IMG_E_NOENT.
+ */
+IMG_API int img_tree_mount_root(img_tree *tree, const char *device, img_error *err);
+enum img_tree_flags {
+    IMG_TREE_NO_FOLLOW = 1u << 0 /* a symbolic link at the end is what is meant */
+};
+IMG_API int img_tree_find(img_tree *tree, const char *path, unsigned flags, img_place *place,
+                          img_error *err);
+/* One step down, into what is mounted there; ".." of the tree's root is itself. */
+IMG_API int img_tree_step(img_tree *tree, const img_place *directory, const char *name,
+                          img_place *place, img_error *err);
+/* The n-th mount; false past the last one. The strings belong to the tree. */
+IMG_API bool img_tree_mounted(const img_tree *tree, size_t n, const char **device,
+                              const char **path);
+
+enum img_inspect_flags {
+    IMG_INSPECT_PACKAGES = 1u << 0 /* list the installed packages too */
+};
+/*
+ * The operating systems on the disks, as JSON text: a list, with the keys of virt-inspector
+ * ("root", "name", "distro", "arch", "hostname", "mountpoints", "applications", ...). Free it with
+ * img_free.
+ */
+IMG_API int img_guest_inspect(img_guest *guest, unsigned flags, char **json, img_error *err);
+
+/*
+ * What of a disk its guest does not use: space that no partition has, free blocks of filesystems,
+ * swap. A job that is given it treats these parts as zeros (img_convert, img_sparsify).
+ */
+typedef struct img_free_space img_free_space;
+enum img_free_flags {
+    IMG_FREE_SWAP = 1u << 0 /* the content of swap, too; its header stays */
+};
+/* Of the image that is the disk-th of the guest. What is kept whole is told to the notice. */
+IMG_API int img_free_space_find(img_free_space **space, img_guest *guest, size_t disk,
+                                unsigned flags, img_error *err);
+IMG_API void img_free_space_free(img_free_space *space);
+IMG_API uint64_t img_free_space_bytes(const img_free_space *space);
+/* How many bytes from offset on, `length` at most, are all *free, or all not. */
+IMG_API uint64_t img_free_space_run(const img_free_space *space, uint64_t offset, uint64_t length,
+                                    bool *free);
+/* Not copied: the caller keeps it until the job has ended. NULL: none. */
+IMG_API void img_job_set_free_space(img_job *job, const img_free_space *space);
+
 /* ----------------------------------------------------------------- library */
 
 /* "0.1.0" */

@@ -1,0 +1,94 @@
+/*
+ * What the parts of libimg/guest/ share. SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Lock order: guest->lock, then fs->lock. Notices are given without any lock.
+ */
+#ifndef IMGI_GUEST_H
+#define IMGI_GUEST_H
+
+#include "internal.h"
+
+struct imgi_provider;
+struct imgi_assembly;
+
+/* A volume and what is known of it. */
+struct imgi_volume {
+    img_volume info;  /* its strings are the volume's own, malloc'd */
+    img_image *image; /* NULL: no range of a disk holds it */
+    img_fs *fs;       /* once it was asked for; under guest->lock */
+};
+
+struct img_guest {
+    img_image **images;
+    size_t image_count;
+    img_guest_params params;
+    pthread_mutex_t lock; /* protects what follows */
+    /* Each one is allocated for itself: it stays where it is when others are found. */
+    struct imgi_volume **volumes;
+    size_t volume_count;
+    struct imgi_assembly *assembly; /* guestfs.c: the appliance, once it has been started */
+};
+
+/* A filesystem. */
+struct img_fs {
+    const struct imgi_provider *provider;
+    img_guest *guest;
+    const struct imgi_volume *volume;
+    pthread_mutex_t lock; /* around every call of the provider */
+    uint64_t root;
+    char *warning; /* malloc'd, or NULL */
+    void *state;   /* the provider's */
+};
+
+/* A file that is open for reading. */
+struct img_file {
+    img_fs *fs;
+    uint64_t inode;
+    uint64_t size;
+    void *state; /* the provider's */
+};
+
+/* ---- guest.c ---- */
+
+/* Give the guest's notice one line of text. */
+void imgi_guest_notice(const img_guest *guest, const char *format, ...) IMG_PRINTF(2, 3);
+/*
+ * Add a volume that is a part of an image, or one that no image holds (NULL). The strings of info
+ * are copied. guest->lock is held, or nobody else knows the guest yet.
+ */
+int imgi_guest_add(img_guest *guest, img_image *image, const img_volume *info, img_error *err);
+/* The volume with that device name; also by "LABEL=x", "UUID=x", "PARTUUID=x", "PARTLABEL=x". */
+struct imgi_volume *imgi_guest_find(img_guest *guest, const char *device);
+
+/* ---- volume.c ---- */
+
+/* Bytes of a volume that a range of an image holds. Outside of it: IMG_E_RANGE. */
+int imgi_volume_read(const struct imgi_volume *volume, uint64_t offset, void *buffer, size_t length,
+                     img_error *err);
+
+/* ---- partitions.c, gpt.c, mbr.c: partition tables ---- */
+
+/*
+ * Add the partitions of a disk that has been added as the last volume, and set that one's scheme
+ * and sector size.
+ */
+int imgi_partitions_find(img_guest *guest, size_t disk, img_error *err);
+
+/* ---- content.c: what a volume holds ---- */
+
+/* Fill in content, label, uuid and holds_filesystem. What cannot be read leaves them unknown. */
+int imgi_content_detect(struct imgi_volume *volume, img_error *err);
+
+/* ---- fs.c ---- */
+
+/* End all filesystems of a guest's volume. */
+void imgi_fs_close(img_fs *fs);
+
+/* ---- guestfs.c ---- */
+
+/* Let the appliance find volumes that are no ranges of disks, and add them. guest->lock is held. */
+int imgi_guestfs_assemble(img_guest *guest, img_error *err);
+/* End the appliance. NULL is allowed. */
+void imgi_guestfs_end(struct imgi_assembly *assembly);
+
+#endif

@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# What is inside the disk.
+libimgall_la_SOURCES += \
+	libimg/guest/content.c \
+	libimg/guest/dir.c \
+	libimg/guest/ext2.c \
+	libimg/guest/file.c \
+	libimg/guest/fs.c \
+	libimg/guest/guest.c \
+	libimg/guest/guest.h \
+	libimg/guest/guestfs.c \
+	libimg/guest/partitions.c \
+	libimg/guest/provider.h \
+	libimg/guest/tsk.c \
+	libimg/guest/volume.c
