@@ -865,8 +865,10 @@ IMG_API void img_tree_free(img_tree *tree);
 IMG_API int img_tree_mount(img_tree *tree, const char *device, const char *path, img_error *err);
 /*
  * Put the guest's root filesystem at "/" and, as its fstab says, the others at their mount points.
- * What of these cannot be mounted is told to the guest's notice. With several root filesystems the
- * one of that device; NULL: there must be only one. Without an operating system, IMG_E_NOENT.
+ * These are opened when a path first leads there; what of them cannot be mounted is told to the
+ * guest's notice. With several root filesystems the one of that device; NULL: there must be only
+ * one, and filesystems that the appliance reads count when there is no other. Without an operating
+ * system, IMG_E_NOENT.
  */
 IMG_API int img_tree_mount_root(img_tree *tree, const char *device, img_error *err);
 enum img_tree_flags {
@@ -874,7 +876,10 @@ enum img_tree_flags {
 };
 IMG_API int img_tree_find(img_tree *tree, const char *path, unsigned flags, img_place *place,
                           img_error *err);
-/* One step down, into what is mounted there; ".." of the tree's root is itself. */
+/*
+ * One step down, into what is mounted there, or up with ".."; that of the tree's root is itself.
+ * Links are not followed.
+ */
 IMG_API int img_tree_step(img_tree *tree, const img_place *directory, const char *name,
                           img_place *place, img_error *err);
 /* The n-th mount; false past the last one. The strings belong to the tree. */

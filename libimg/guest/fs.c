@@ -16,13 +16,18 @@ static const struct imgi_provider *const providers[] = {
 
 /* ---------------------------------------------------------------- opening */
 
-static const struct imgi_provider *provider_of(const struct imgi_volume *volume)
+static const struct imgi_provider *provider_of(const char *content)
 {
-    for (size_t n = 0; n < IMGI_COUNT(providers); n++) {
-        if (volume->info.content && providers[n]->reads(volume->info.content))
+    for (size_t n = 0; content && n < IMGI_COUNT(providers); n++) {
+        if (providers[n]->reads(content))
             return providers[n];
     }
     return NULL;
+}
+
+bool imgi_fs_is_for_appliance(const char *content)
+{
+    return provider_of(content) == &imgi_provider_guestfs;
 }
 
 void imgi_fs_close(img_fs *fs)
@@ -37,7 +42,7 @@ void imgi_fs_close(img_fs *fs)
 
 static int open_fs(img_guest *guest, struct imgi_volume *volume, img_error *err)
 {
-    const struct imgi_provider *provider = provider_of(volume);
+    const struct imgi_provider *provider = provider_of(volume->info.content);
     img_fs *fs;
     int rc;
 

@@ -81,6 +81,8 @@ int imgi_content_detect(struct imgi_volume *volume, img_error *err);
 
 /* ---- fs.c ---- */
 
+/* Whether only the appliance reads that kind of filesystem (img_volume.content). */
+bool imgi_fs_is_for_appliance(const char *content);
 /* End all filesystems of a guest's volume. */
 void imgi_fs_close(img_fs *fs);
 

@@ -5,11 +5,16 @@ libimgall_la_SOURCES += \
 	libimg/guest/dir.c \
 	libimg/guest/ext2.c \
 	libimg/guest/file.c \
+	libimg/guest/fstab.c \
 	libimg/guest/fs.c \
 	libimg/guest/guest.c \
 	libimg/guest/guest.h \
 	libimg/guest/guestfs.c \
 	libimg/guest/partitions.c \
+	libimg/guest/path.c \
 	libimg/guest/provider.h \
+	libimg/guest/root.c \
+	libimg/guest/tree.c \
+	libimg/guest/tree.h \
 	libimg/guest/tsk.c \
 	libimg/guest/volume.c

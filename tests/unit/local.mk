@@ -44,6 +44,7 @@ unit_tests += tests/unit/test_ring
 unit_tests += tests/unit/test_size
 unit_tests += tests/unit/test_spec
 unit_tests += tests/unit/test_tar
+unit_tests += tests/unit/test_tree
 unit_tests += tests/unit/test_vdi
 unit_tests += tests/unit/test_vhd
 unit_tests += tests/unit/test_vhdx_format
