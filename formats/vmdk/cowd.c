@@ -61,6 +61,14 @@ static uint64_t directory_end(const struct vmdk_cowd_header *header)
     return header->gd_offset + imgi_div_up((uint64_t)header->gd_entries * 4, VMDK_SECTOR);
 }
 
+/* No grain begins before it. A directory that has grown lies among the grains. */
+static uint64_t first_grain(const struct vmdk_cowd_header *header)
+{
+    const uint32_t behind = VMDK_COWD_HEADER_BYTES / VMDK_SECTOR;
+
+    return header->gd_offset == behind ? directory_end(header) : behind;
+}
+
 static int check_shape(const struct vmdk_cowd_header *header, img_error *err)
 {
     if (header->version != VMDK_COWD_VERSION)
@@ -129,9 +137,22 @@ int vmdk_cowd_read_header(struct vmdk_sparse *sparse, uint64_t *file_size, img_e
                                           .grain_size = header.grain_size,
                                           .num_gtes = VMDK_COWD_NUM_GTES,
                                           .gd_offset = header.gd_offset,
-                                          .overhead = directory_end(&header),
+                                          .overhead = first_grain(&header),
                                           .unclean_shutdown = header.unclean_shutdown != 0};
     return 0;
+}
+
+int vmdk_cowd_store(const struct vmdk_sparse *sparse, img_error *err)
+{
+    uint8_t bytes[VMDK_SECTOR];
+    int rc = imgi_io_read(sparse->io, bytes, sizeof(bytes), 0, err);
+
+    if (rc < 0)
+        return rc;
+    imgi_put_le32(bytes + VMDK_COWD_OFF_CAPACITY, (uint32_t)sparse->header.capacity);
+    imgi_put_le32(bytes + VMDK_COWD_OFF_GD_OFFSET, (uint32_t)sparse->header.gd_offset);
+    imgi_put_le32(bytes + VMDK_COWD_OFF_GD_ENTRIES, (uint32_t)vmdk_gd_entries(&sparse->header));
+    return imgi_io_write(sparse->io, bytes, sizeof(bytes), 0, err);
 }
 
 int vmdk_cowd_settle(struct vmdk_sparse *sparse, img_error *err)

@@ -151,7 +151,11 @@ int vmdk_sparse_trim(const struct imgi_node *node, struct vmdk_sparse *sparse, i
  */
 static int reset_cowd(struct vmdk_sparse *sparse, img_error *err)
 {
-    uint64_t end = imgi_align_up(sparse->header.overhead * VMDK_SECTOR, sparse->grain), file_size;
+    const struct vmdk_header *header = &sparse->header;
+    uint64_t directory = header->gd_offset * VMDK_SECTOR + sparse->gd_entries * 4;
+    uint64_t end =
+        imgi_align_up(IMGI_MAX(header->overhead * VMDK_SECTOR, directory), sparse->grain);
+    uint64_t file_size;
     int rc = vmdk_mark_unclean(sparse, err);
 
     if (rc == 0)

@@ -4,7 +4,8 @@
  * New grain tables, and directories when they need more sectors than they have, go to the end of
  * the file, in the order of a new extent: redundant directory and tables, directory and tables.
  * They are on disk before the header names the new directories. The capacity stays: as long as that
- * is so, nothing on disk says that there is more room. A directory's old place is given up.
+ * is so, nothing on disk says that there is more room. A directory's old place is given up. An ESX
+ * redo log has no tables before they are needed.
  */
 #include <stdlib.h>
 
@@ -25,14 +26,15 @@ static int plan(struct imgi_node *node, struct vmdk_sparse *sparse, uint64_t siz
 
     *growth = (struct growth){.old = sparse->gd_entries,
                               .new = IMGI_MAX(imgi_div_up(size, covers), sparse->gd_entries)};
-    if (growth->new > VMDK_GD_ENTRIES_MAX)
+    if (growth->new > VMDK_GD_ENTRIES_MAX ||
+        (sparse->cowd && size / VMDK_SECTOR > VMDK_SECTORS_MAX))
         return imgi_fail(err, IMG_E_INVAL, "a sparse extent cannot have a size of %llu bytes",
                          (unsigned long long)size);
     old_sectors = imgi_div_up(growth->old * 4, VMDK_SECTOR);
     new_sectors = imgi_div_up(growth->new * 4, VMDK_SECTOR);
     growth->move = new_sectors > old_sectors;
     growth->directory = growth->move ? new_sectors : 0;
-    growth->tables = (growth->new - growth->old) * vmdk_table_sectors(sparse);
+    growth->tables = sparse->cowd ? 0 : (growth->new - growth->old) * vmdk_table_sectors(sparse);
     growth->bytes =
         imgi_align_up(copies * (growth->directory + growth->tables) * VMDK_SECTOR, sparse->grain);
     return imgi_policy_limit(node->policy, IMG_LIMIT_TABLE_BYTES,
@@ -57,7 +59,8 @@ static int put_directory(struct vmdk_sparse *sparse, const struct growth *growth
 {
     uint64_t table = at + growth->directory, first = growth->move ? 0 : growth->old;
 
-    for (uint64_t i = growth->old; i < growth->new; i++, table += vmdk_table_sectors(sparse))
+    for (uint64_t i = growth->old; growth->tables > 0 && i < growth->new;
+         i++, table += vmdk_table_sectors(sparse))
         imgi_put_le32(directory + 4 * i, (uint32_t)table);
     if (growth->move)
         *place = at;
@@ -77,7 +80,7 @@ static int put_all(struct vmdk_sparse *sparse, const struct growth *growth,
     }
     if (rc == 0)
         rc = put_directory(sparse, growth, sparse->gd, at, &header->gd_offset, err);
-    return rc < 0 ? rc : imgi_io_flush(sparse->io, err);
+    return rc < 0 ? rc : vmdk_sparse_settle(sparse, err);
 }
 
 /* Directories of so many entries, on disk, and in memory. */

@@ -26,7 +26,7 @@ static int check_extent(const struct vmdk_state *state, const struct vmdk_extent
     size_t number = (size_t)(extent - state->extents) + 1;
 
     if (extent->type != VMDK_TYPE_SPARSE && extent->type != VMDK_TYPE_FLAT &&
-        extent->type != VMDK_TYPE_VMFS)
+        extent->type != VMDK_TYPE_VMFS && extent->type != VMDK_TYPE_VMFSSPARSE)
         return imgi_fail(err, IMG_E_INVAL, "an image with %s extents cannot be resized",
                          vmdk_type_name(extent->type));
     if (extent->access != VMDK_ACCESS_RW || !extent->io)

@@ -15,8 +15,11 @@ int vmdk_header_store(const struct vmdk_sparse *sparse, img_error *err)
 {
     struct vmdk_header header = sparse->header;
     uint8_t bytes[VMDK_HEADER_BYTES];
-    int rc = imgi_io_read(sparse->io, bytes, sizeof(bytes), 0, err);
+    int rc;
 
+    if (sparse->cowd)
+        return vmdk_cowd_store(sparse, err);
+    rc = imgi_io_read(sparse->io, bytes, sizeof(bytes), 0, err);
     if (rc < 0)
         return rc;
     if (sparse->has_footer)

@@ -158,6 +158,8 @@ int vmdk_sesparse_check_extent(struct imgi_node *node, const struct vmdk_extent 
 
 /* What vmdk_sparse_open needs to know of the extent in sparse->io. */
 int vmdk_cowd_read_header(struct vmdk_sparse *sparse, uint64_t *file_size, img_error *err);
+/* Write capacity and place of the directory as they are in memory: all of them in one sector. */
+int vmdk_cowd_store(const struct vmdk_sparse *sparse, img_error *err);
 /* Before tables name what has been appended: the file says that it is in use. */
 int vmdk_cowd_settle(struct vmdk_sparse *sparse, img_error *err);
 /* An empty extent of that many bytes. */

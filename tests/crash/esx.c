@@ -31,7 +31,8 @@
 #define FIRST "first-delta.vmdk" /* the first extent of a mixed disk, of larger grains */
 #define HOSTED "first-s001.vmdk" /* or this */
 #define BASE "base.vmdk"
-#define SIZE (5u << 20) /* three tables of the redo log */
+#define SIZE (5u << 20)    /* three tables of the redo log */
+#define LARGEST (9u << 20) /* that it grows to */
 #define OPERATIONS 24u
 #define LONGEST (100u << 10)
 #define BASE_WRITE 1u /* the number of what the base holds */
@@ -83,9 +84,19 @@ static void choose(struct recorder *r, uint64_t *offset, uint64_t *length)
     *length = IMGI_MIN(*length, SIZE - *offset);
 }
 
+/* The operations go on where the disk was from the start: what it has gained stays zeros. */
+static int grow(struct recorder *r, img_error *err)
+{
+    uint64_t size = img_size(r->image) + CONTENT_BLOCK * cut_random(&r->random, 1000);
+
+    size = IMGI_MIN(size, LARGEST);
+    content_resize(&r->content, size);
+    return img_resize(r->image, size, err);
+}
+
 static void one_operation(struct recorder *r)
 {
-    uint64_t choice = cut_random(&r->random, 8), offset, length;
+    uint64_t choice = cut_random(&r->random, r->shape->lines ? 8 : 10), offset, length;
     unsigned n = choice < 5 ? content_write(&r->content) : 0;
     img_error err;
     int rc;
@@ -99,8 +110,10 @@ static void one_operation(struct recorder *r)
         rc = img_write(r->image, offset, buffer, (size_t)length, &err);
     else if (choice < 7)
         rc = img_zero(r->image, offset, length, choice == 5 ? IMG_ZERO_UNMAP : 0, &err);
-    else
+    else if (choice == 7)
         rc = img_flush(r->image, &err);
+    else
+        rc = grow(r, &err);
     must("operation", rc, &err);
     content_end(&r->content, imgi_log_count(r->disk.log), choice == 7);
 }
@@ -284,7 +297,7 @@ static void run_one(size_t index, uint64_t seed, struct cut_result *result)
     size_t failed = result->failed, states = result->states;
 
     disk_init(&r.disk);
-    content_init(&r.content, SIZE, SIZE);
+    content_init(&r.content, SIZE, LARGEST);
     record(&r);
     cut_everywhere(&plan, result);
     printf("%s - %s, seed %" PRIu64 ": %zu changes, %zu states, %zu failed\n",
