@@ -19,23 +19,21 @@
 #define READS 32
 #define MAP_STEPS 256
 #define TABLE_BYTES (16u << 20)
-#define NAME_BYTES 32
 
-/* A file in memory with these bytes, by a name in name; -1 when the system has none left. */
-static int file_make(const uint8_t *bytes, size_t length, char name[NAME_BYTES])
+int fuzz_file(const uint8_t *bytes, size_t length, char name[FUZZ_NAME_BYTES])
 {
     int fd = memfd_create("image", MFD_CLOEXEC);
 
-    for (size_t done = 0; fd >= 0 && done < length;) {
+    if (fd < 0)
+        abort();
+    for (size_t done = 0; done < length;) {
         ssize_t wrote = write(fd, bytes + done, length - done);
 
-        if (wrote <= 0) {
-            close(fd);
-            return -1;
-        }
+        if (wrote <= 0)
+            abort();
         done += (size_t)wrote;
     }
-    snprintf(name, NAME_BYTES, "/proc/self/fd/%d", fd);
+    snprintf(name, FUZZ_NAME_BYTES, "/proc/self/fd/%d", fd);
     return fd;
 }
 
@@ -78,18 +76,16 @@ static void ignore(void *opaque, const char *finding)
     (void)finding;
 }
 
-void fuzz_image(const char *format, const uint8_t *bytes, size_t length)
+void fuzz_named(const char *format, const char *name, enum img_reach reach)
 {
-    char name[NAME_BYTES];
-    int fd = file_make(bytes, length, name);
     img_policy *policy = img_policy_new();
     img_open_params params = {.format = format, .policy = policy};
     img_check_result result = {0};
     img_image *image;
 
-    if (fd < 0 || !policy)
+    if (!policy)
         abort();
-    img_policy_set_reach(policy, IMG_REACH_NONE);
+    img_policy_set_reach(policy, reach);
     img_policy_set_limit(policy, IMG_LIMIT_TABLE_BYTES, TABLE_BYTES);
     if (img_open(&image, name, &params, NULL) == 0) {
         look(image);
@@ -110,6 +106,14 @@ void fuzz_image(const char *format, const uint8_t *bytes, size_t length)
         img_close(image, NULL);
     }
     img_policy_free(policy);
+}
+
+void fuzz_image(const char *format, const uint8_t *bytes, size_t length)
+{
+    char name[FUZZ_NAME_BYTES];
+    int fd = fuzz_file(bytes, length, name);
+
+    fuzz_named(format, name, IMG_REACH_NONE);
     close(fd);
 }
 
@@ -117,6 +121,10 @@ void fuzz_seed(const char *format, const uint8_t *bytes, size_t length)
 {
     if (strcmp(format, "vhdx") == 0)
         fuzz_vhdx(bytes, length);
+    else if (strcmp(format, "cowd") == 0)
+        fuzz_cowd(bytes, length);
+    else if (strcmp(format, "sesparse") == 0)
+        fuzz_sesparse(bytes, length);
     else
         fuzz_image(format, bytes, length);
 }

@@ -108,14 +108,18 @@ static int replay_all(const char *fixtures, const char *format)
     return 1;
 }
 
+/* These are no formats of disks, so they are not in the list. */
+static const char *const others[] = {"ova", "cowd", "sesparse"};
+
 static int replay_fixtures(void)
 {
     const char *srcdir = getenv("srcdir"), *format;
     char fixtures[PATH_BYTES / 2];
-    int status;
+    int status = 0;
 
     snprintf(fixtures, sizeof(fixtures), "%s/fixtures", srcdir ? srcdir : ".");
-    status = replay_all(fixtures, "ova"); /* no format of a disk, so it is not in the list */
+    for (size_t n = 0; n < sizeof(others) / sizeof(others[0]); n++)
+        status |= replay_all(fixtures, others[n]);
     for (size_t n = 0; (format = img_format_name(n)); n++)
         if (strcmp(format, "raw") != 0)
             status |= replay_all(fixtures, format);
