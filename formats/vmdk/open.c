@@ -40,12 +40,21 @@ static int require_value(const struct vmdk_descriptor *descriptor, const char *n
     return rc;
 }
 
-static int judge_create_type(struct vmdk_state *state, img_error *err)
+/* For a check, which tells of it. */
+static int lack_create_type(struct vmdk_state *state, img_error *err)
+{
+    state->typeless = true;
+    state->create_type = strdup("custom");
+    return state->create_type ? 0 : imgi_fail_nomem(err, "a type");
+}
+
+static int judge_create_type(struct vmdk_state *state, bool checking, img_error *err)
 {
     int rc = vmdk_descriptor_get(&state->descriptor, "createType", &state->create_type, err);
 
     if (rc == 0 && !state->create_type)
-        rc = imgi_fail(err, IMG_E_FORMAT, "descriptor: no createType");
+        rc = checking ? lack_create_type(state, err)
+                      : imgi_fail(err, IMG_E_FORMAT, "descriptor: no createType");
     for (size_t i = 0; rc == 0 && !state->devices && i < IMGI_COUNT(device_types); i++) {
         if (strcasecmp(state->create_type, device_types[i]) == 0)
             rc = imgi_fail(err, IMG_E_DENIED,
@@ -72,6 +81,15 @@ static int judge_change_tracking(const struct imgi_node *node, img_error *err)
     return rc;
 }
 
+/* One that is no number stands for none, where that will be told. */
+static int judge_cid(struct vmdk_state *state, bool checking, img_error *err)
+{
+    int rc = vmdk_descriptor_cid(&state->descriptor, "CID", VMDK_CID_NONE, &state->cid,
+                                 checking ? NULL : err);
+
+    return checking ? 0 : rc;
+}
+
 /* All of the descriptor but its extents. */
 static int judge_descriptor(struct imgi_node *node, img_error *err)
 {
@@ -79,12 +97,12 @@ static int judge_descriptor(struct imgi_node *node, img_error *err)
     static const char *const sectors[] = {"512", NULL};
     struct vmdk_state *state = vmdk_state(node);
     const struct vmdk_descriptor *descriptor = &state->descriptor;
+    bool checking = (node->flags & IMG_OPEN_CHECK) != 0;
     int rc;
 
     state->devices = node->policy->devices || (node->flags & IMG_OPEN_NO_FILES) ||
                      imgi_options_bool(node->options, vmdk_open_options, "devices");
-    rc = judge_create_type(state, err);
-
+    rc = judge_create_type(state, checking, err);
     if (rc == 0)
         rc = require_value(descriptor, "version", versions, err);
     if (rc == 0)
@@ -94,7 +112,7 @@ static int judge_descriptor(struct imgi_node *node, img_error *err)
     if (rc == 0)
         rc = judge_change_tracking(node, err);
     if (rc == 0)
-        rc = vmdk_descriptor_cid(descriptor, "CID", VMDK_CID_NONE, &state->cid, err);
+        rc = judge_cid(state, checking, err);
     if (rc == 0)
         rc = vmdk_descriptor_cid(descriptor, "parentCID", VMDK_CID_NONE, &state->parent_cid, err);
     return rc < 0 ? rc : vmdk_find_parent(node, err);
@@ -153,12 +171,13 @@ static int open_separate(struct imgi_node *node, uint64_t file_size, img_error *
  * The one extent of a file with its descriptor inside. Its line names the file itself, by a name
  * that it may have lost since. Some writers round the header's capacity up to whole grains.
  */
-static int judge_embedded(const struct vmdk_state *state, img_error *err)
+static int judge_embedded(const struct imgi_node *node, img_error *err)
 {
+    const struct vmdk_state *state = vmdk_state(node);
     const struct vmdk_descriptor *descriptor = &state->descriptor;
     const struct vmdk_extent_line *line = descriptor->extents;
     const struct vmdk_header *header = &state->extents[0].sparse->header;
-    uint64_t capacity = header->capacity, grain = header->grain_size;
+    uint64_t capacity = header->capacity;
 
     if (descriptor->extent_count != 1 || line->type != VMDK_TYPE_SPARSE)
         return imgi_fail(
@@ -168,7 +187,7 @@ static int judge_embedded(const struct vmdk_state *state, img_error *err)
     if (line->access == VMDK_ACCESS_NOACCESS)
         return imgi_fail(err, IMG_E_UNSUPPORTED,
                          "embedded descriptor: the extent, which is the whole disk, is NOACCESS");
-    if (line->sectors > capacity || capacity - line->sectors >= grain)
+    if (!(node->flags & IMG_OPEN_CHECK) && !vmdk_sizes_agree(line, header))
         return imgi_fail(err, IMG_E_CORRUPT,
                          "embedded descriptor: %llu sectors, while the header's capacity is %llu",
                          (unsigned long long)line->sectors, (unsigned long long)capacity);
@@ -199,7 +218,7 @@ static int open_embedded(struct imgi_node *node, img_error *err)
     if (rc == 0 && state->descriptor.length == 0)
         return fail_part(vmdk_type_name(VMDK_TYPE_SPARSE), err);
     if (rc == 0)
-        rc = judge_embedded(state, err);
+        rc = judge_embedded(node, err);
     if (rc < 0)
         return rc;
     if (node->writable && state->descriptor.extents[0].access == VMDK_ACCESS_RDONLY)

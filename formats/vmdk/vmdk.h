@@ -51,6 +51,7 @@ struct vmdk_state {
     uint64_t descriptor_offset,
         descriptor_room; /* bytes of the main file; room 0: it is all of it */
     char *create_type;
+    bool typeless; /* create_type is not the descriptor's, which has none: for a check */
     uint32_t cid, parent_cid, next_parent_cid; /* the last: see parent.c */
     bool parent_judged;                        /* the parent's CID has been compared */
     bool devices;                              /* may be extents */
@@ -67,6 +68,14 @@ static inline uint32_t vmdk_table_bytes(const struct vmdk_sparse *sparse)
 static inline uint32_t vmdk_table_sectors(const struct vmdk_sparse *sparse)
 {
     return vmdk_table_bytes(sparse) / VMDK_SECTOR;
+}
+
+/* A line says of a sparse extent what its header does, which may be rounded up to whole grains. */
+static inline bool vmdk_sizes_agree(const struct vmdk_extent_line *line,
+                                    const struct vmdk_header *header)
+{
+    return line->sectors <= header->capacity &&
+           header->capacity - line->sectors < header->grain_size;
 }
 
 static inline struct vmdk_state *vmdk_state(const struct imgi_node *node)

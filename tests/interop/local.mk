@@ -96,6 +96,7 @@ interop_tests += tests/interop/vmdk-info.sh
 interop_tests += tests/interop/vmdk-measure.sh
 interop_tests += tests/interop/vmdk-readers.sh
 interop_tests += tests/interop/vmdk-repair.sh
+interop_tests += tests/interop/vmdk-repair-descriptor.sh
 interop_tests += tests/interop/vmdk-stream.sh
 interop_tests += tests/interop/vmdk-resize.sh
 interop_tests += tests/interop/vmdk-resize-refused.sh
