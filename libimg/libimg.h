@@ -761,7 +761,8 @@ typedef struct img_volume {
     uint64_t offset, size; /* and its place there, in bytes */
     unsigned number;       /* of a partition: as in its device's name */
     const char *scheme;    /* of a disk: "gpt", "mbr" */
-    const char *type;      /* of a partition: GPT's GUID, or MBR's number ("0x83") */
+    uint32_t sector_size;  /* of a disk that has such a table: 512 or 4096 */
+    const char *type;      /* of a partition: GPT's GUID (in capitals), or MBR's number ("0x83") */
     const char *name;      /* of a partition: GPT's name for it, in UTF-8 */
     const char *part_uuid; /* of a partition */
     bool bootable;         /* of a partition of MBR: it is the active one */

@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <sys/random.h>
 
 int imgi_random(void *bytes, size_t length, img_error *err)
@@ -28,17 +27,12 @@ int imgi_random(void *bytes, size_t length, img_error *err)
 int imgi_random_uuid(char text[IMGI_UUID_TEXT], img_error *err)
 {
     uint8_t id[16];
-    size_t used = 0;
     int rc = imgi_random(id, sizeof(id), err);
 
     if (rc < 0)
         return rc;
     id[6] = (uint8_t)((id[6] & 0x0f) | 0x40); /* version 4: random */
     id[8] = (uint8_t)((id[8] & 0x3f) | 0x80); /* the variant of RFC 4122 */
-    for (size_t i = 0; i < sizeof(id); i++) {
-        const char *dash = i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "";
-
-        used += (size_t)snprintf(text + used, IMGI_UUID_TEXT - used, "%s%02x", dash, id[i]);
-    }
+    imgi_uuid_text(id, text);
     return 0;
 }

@@ -5,12 +5,10 @@
 #define IMGI_RANDOM_H
 
 #include "../error.h"
+#include "../util/uuid.h"
 
 /* From the kernel's generator. Waits for it to be seeded, early at boot. */
 int imgi_random(void *bytes, size_t length, img_error *err);
-
-/* Room for a UUID as text and its NUL. */
-#define IMGI_UUID_TEXT 37
 
 /* A random UUID (RFC 4122, version 4) as text: "b183f5cd-54e0-47ff-bf23-7afb55c094e5". */
 int imgi_random_uuid(char text[IMGI_UUID_TEXT], img_error *err);

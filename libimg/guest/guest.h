@@ -16,6 +16,12 @@ struct imgi_volume {
     img_volume info;  /* its strings are the volume's own, malloc'd */
     img_image *image; /* NULL: no range of a disk holds it */
     img_fs *fs;       /* once it was asked for; under guest->lock */
+    bool partitioned; /* a disk that has partitions: */
+    /* the bytes that these may take, and whether its table is odd. */
+    uint64_t usable_start, usable_end;
+    bool doubtful;
+    bool extended;   /* a partition that holds partitions */
+    bool overlapped; /* it shares bytes with another partition, or with the table */
 };
 
 struct img_guest {
@@ -69,8 +75,8 @@ int imgi_volume_read(const struct imgi_volume *volume, uint64_t offset, void *bu
 /* ---- partitions.c, gpt.c, mbr.c: partition tables ---- */
 
 /*
- * Add the partitions of a disk that has been added as the last volume, and set that one's scheme
- * and sector size.
+ * Add the partitions of a disk that has been added as the last volume, and set what is known of
+ * that one: scheme, sector size, ...
  */
 int imgi_partitions_find(img_guest *guest, size_t disk, img_error *err);
 
@@ -78,6 +84,8 @@ int imgi_partitions_find(img_guest *guest, size_t disk, img_error *err);
 
 /* Fill in content, label, uuid and holds_filesystem. What cannot be read leaves them unknown. */
 int imgi_content_detect(struct imgi_volume *volume, img_error *err);
+/* Whether the first 512 bytes of a disk are those of a filesystem that looks like an MBR. */
+bool imgi_content_is_boot_sector(const uint8_t sector[512]);
 
 /* ---- fs.c ---- */
 

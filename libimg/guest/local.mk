@@ -2,15 +2,23 @@
 # What is inside the disk.
 libimgall_la_SOURCES += \
 	libimg/guest/content.c \
+	libimg/guest/content.h \
+	libimg/guest/content_disc.c \
+	libimg/guest/content_fat.c \
+	libimg/guest/content_hfs.c \
+	libimg/guest/content_member.c \
 	libimg/guest/dir.c \
 	libimg/guest/ext2.c \
 	libimg/guest/file.c \
 	libimg/guest/fstab.c \
 	libimg/guest/fs.c \
+	libimg/guest/gpt.c \
 	libimg/guest/guest.c \
 	libimg/guest/guest.h \
 	libimg/guest/guestfs.c \
+	libimg/guest/mbr.c \
 	libimg/guest/partitions.c \
+	libimg/guest/partitions.h \
 	libimg/guest/path.c \
 	libimg/guest/provider.h \
 	libimg/guest/root.c \

@@ -12,6 +12,8 @@ libimgall_la_SOURCES += \
 	libimg/util/scramble.h \
 	libimg/util/utf16.c \
 	libimg/util/utf16.h \
+	libimg/util/uuid.c \
+	libimg/util/uuid.h \
 	libimg/util/text.c \
 	libimg/util/text.h \
 	libimg/util/xml.c \
