@@ -49,7 +49,13 @@ enum cmd_key {
     OPT_IN_PLACE,
     OPT_DISK,
     OPT_B_DISK,
-    OPT_NO_VERIFY
+    OPT_NO_VERIFY,
+    OPT_UNTRUSTED,
+    OPT_HELP,
+    OPT_SNAPSHOT,
+    OPT_BLOCKSIZE,
+    OPT_ROOT,
+    OPT_RO
 };
 
 /* One option. A table of them ends with key 0. */
@@ -89,6 +95,7 @@ struct cli {
     bool json;                 /* --output=json: results and errors as JSON */
     bool quiet;
     img_secrets *secrets; /* from --object; NULL: none */
+    img_policy *policy;   /* of --untrusted or IMG_UNTRUSTED; NULL: the default */
 };
 
 /* ---------------------------------------------------------------- options */
@@ -105,10 +112,13 @@ struct cli {
     {OPT_NO_VERIFY, "no-verify", NULL, "do not hold what is in an OVA or OVF to its manifest"}
 #define OPTION_OBJECT                                                                              \
     {OPT_OBJECT, "object", "DEF", "define a secret: secret,id=ID,file=NAME[,format=base64]"}
+#define OPTION_UNTRUSTED                                                                           \
+    {OPT_UNTRUSTED, "untrusted", NULL, "let an image name no other file: it comes from a stranger"}
 /* What every command that opens an image has. */
-#define OPTIONS_OPEN OPTION_FORMAT, OPTION_IMAGE_OPTS, OPTION_DISK, OPTION_OBJECT
+#define OPTIONS_OPEN                                                                               \
+    OPTION_FORMAT, OPTION_IMAGE_OPTS, OPTION_DISK, OPTION_OBJECT, OPTION_UNTRUSTED
 /* And one that always changes it: the disks of an appliance are only read. */
-#define OPTIONS_CHANGE OPTION_FORMAT, OPTION_IMAGE_OPTS, OPTION_OBJECT
+#define OPTIONS_CHANGE OPTION_FORMAT, OPTION_IMAGE_OPTS, OPTION_OBJECT, OPTION_UNTRUSTED
 #define OPTION_QUIET {'q', "quiet", NULL, "print nothing but errors"}
 #define OPTION_OUTPUT {OPT_OUTPUT, "output", "FORM", "form of the output: human or json"}
 #define OPTION_PROGRESS                                                                            \
@@ -116,6 +126,8 @@ struct cli {
     {OPT_PROGRESS, "progress", "[HOW]",                                                            \
      "show progress: auto, bar, plain or json (a line a step, on stderr)"}
 #define OPTION_HELP {'h', "help", NULL, "show this help"}
+/* Of commands that have another -h. */
+#define OPTION_HELP_LONG {OPT_HELP, "help", NULL, "show this help"}
 #define OPTIONS_END {0, NULL, NULL, NULL}
 /* clang-format on */
 
@@ -124,8 +136,8 @@ typedef bool cli_option_fn(struct cli *cli, void *args, int key, const char *val
 
 /*
  * Give the options of the command line, by the table of cli->command, to fn one after the other.
- * --help, --quiet, --output and --object are dealt with on the way. True: the operands begin at
- * *first.
+ * --help, --quiet, --output, --object and --untrusted are dealt with on the way. True: the operands
+ * begin at *first.
  */
 bool cli_options(struct cli *cli, int argc, char **argv, cli_option_fn *fn, void *args, int *first);
 
@@ -269,6 +281,9 @@ bool create_option_known(const char *format, const char *name);
 /* Every name in options is one of the format's; what is put before the error may be "". */
 bool create_options_known(struct cli *cli, const char *prefix, const char *format,
                           const struct option_list *list);
+
+/* From now on no image may name another file. */
+bool open_untrusted(struct cli *cli);
 
 /* Take one --object; its text is overwritten. */
 bool object_take(struct cli *cli, char *text);

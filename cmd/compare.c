@@ -25,6 +25,7 @@ static const struct cmd_option options[] = {
     {OPT_DISK, "a-disk", "DISK", NULL},
     {OPT_B_DISK, "b-disk", "DISK", "likewise the second"},
     OPTION_OBJECT,
+    OPTION_UNTRUSTED,
     {'s', "strict", NULL, "sizes and allocation must be equal too"},
     {'T', "cache", "MODE", "how to read (default: writeback); the modes are in the manual"},
     OPTION_SHARE,

@@ -46,6 +46,7 @@ static const struct cmd_option options[] = {
     OPTION_DISK,
     OPTION_NO_VERIFY,
     OPTION_OBJECT,
+    OPTION_UNTRUSTED,
     OPTION_SHARE,
     OPTION_PROGRESS,
     OPTION_QUIET,

@@ -22,6 +22,7 @@ static const struct cmd_option options[] = {
     {'B', NULL, "FMT", "the same as -F"},
     {'u', "backing-unsafe", NULL, "do not look at the backing image; it need not exist"},
     OPTION_OBJECT,
+    OPTION_UNTRUSTED,
     OPTION_QUIET,
     OPTION_OUTPUT,
     OPTION_HELP,

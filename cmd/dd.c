@@ -31,6 +31,7 @@ static const struct cmd_option options[] = {
     OPTION_IMAGE_OPTS,
     OPTION_DISK,
     OPTION_OBJECT,
+    OPTION_UNTRUSTED,
     OPTION_SHARE,
     OPTION_OUTPUT,
     OPTION_HELP,

@@ -14,6 +14,8 @@ cmd_img_SOURCES += \
 	cmd/open.c \
 	cmd/open_snapshot.c \
 	cmd/object.c \
+	cmd/guest.c \
+	cmd/guest.h \
 	cmd/create_options.c \
 	cmd/amend.c \
 	cmd/bench.c \

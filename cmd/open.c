@@ -46,9 +46,21 @@ img_open_params open_params(const struct cli *cli, const struct open_args *args)
         .cache = args->cache,
         .backing_cache = args->backing_cache,
         .secrets = cli->secrets,
+        .policy = cli->policy,
         .disk = args->disk,
         .interrupt = &signals_interrupt,
     };
+}
+
+bool open_untrusted(struct cli *cli)
+{
+    if (!cli->policy)
+        cli->policy = img_policy_new();
+    if (!cli->policy)
+        return cli_fail_nomem(cli);
+    img_policy_set_reach(cli->policy, IMG_REACH_NONE);
+    img_policy_set_devices(cli->policy, false);
+    return true;
 }
 
 bool preallocation_parse(struct cli *cli, const char *text, enum img_preallocation *mode)

@@ -69,15 +69,25 @@ static bool set_output(struct cli *cli, const char *form)
     return true;
 }
 
+/* A command may have another use for -h. */
+static bool is_help(const struct cmd_option *table, int key)
+{
+    for (; table->key; table++)
+        if (table->key == key && table->name && strcmp(table->name, "help") == 0)
+            return true;
+    return false;
+}
+
 static bool take_option(struct cli *cli, int key, char **argv, cli_option_fn *fn, void *args)
 {
+    if (is_help(cli->command->options, key)) {
+        help_command(cli, cli->command);
+        return false;
+    }
     switch (key) {
     case ':':
     case '?':
         return bad_option(cli, key, argv);
-    case 'h':
-        help_command(cli, cli->command);
-        return false;
     case 'q':
         cli->quiet = true;
         return true;
@@ -85,6 +95,8 @@ static bool take_option(struct cli *cli, int key, char **argv, cli_option_fn *fn
         return set_output(cli, optarg);
     case OPT_OBJECT:
         return object_take(cli, optarg);
+    case OPT_UNTRUSTED:
+        return open_untrusted(cli);
     default:
         return fn(cli, args, key, optarg);
     }

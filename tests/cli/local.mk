@@ -9,3 +9,4 @@ cli_tests += tests/cli/cmd-manpage.sh
 cli_tests += tests/cli/cmd-ova.sh
 cli_tests += tests/cli/cmd-ova-files.sh
 cli_tests += tests/cli/cmd-progress.sh
+cli_tests += tests/cli/cmd-untrusted.sh

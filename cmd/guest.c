@@ -1,0 +1,229 @@
+/*
+ * Opening a guest. SPDX-License-Identifier: BSD-2-Clause
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "guest.h"
+
+/* ---------------------------------------------------------------- options */
+
+bool guest_add_image(struct cli *cli, struct guest_args *args, const char *name)
+{
+    struct guest_image *images = reallocarray(args->images, args->image_count + 1, sizeof(*images));
+
+    if (!images)
+        return cli_fail_nomem(cli);
+    args->images = images;
+    images[args->image_count++] = (struct guest_image){name, args->open.format};
+    args->format_last = false;
+    return true;
+}
+
+static bool add_mount(struct cli *cli, struct guest_args *args, const char *text)
+{
+    const char **mounts = reallocarray(args->mounts, args->mount_count + 1, sizeof(*mounts));
+
+    if (!mounts)
+        return cli_fail_nomem(cli);
+    args->mounts = mounts;
+    mounts[args->mount_count++] = text;
+    return true;
+}
+
+static bool set_sector_size(struct cli *cli, struct guest_args *args, const char *text)
+{
+    if (!size_parse(cli, "block size", text, &args->sector_size))
+        return false;
+    if (args->sector_size != 512 && args->sector_size != 4096)
+        return cli_fail(cli, "--blocksize must be 512 or 4096");
+    return true;
+}
+
+bool guest_take_option(struct cli *cli, struct guest_args *args, int key, const char *value)
+{
+    switch (key) {
+    case 'a':
+        return guest_add_image(cli, args, value);
+    case 'm':
+        return add_mount(cli, args, value);
+    case 'i':
+        args->inspect = true;
+        return true;
+    case OPT_ROOT:
+        args->root = value;
+        return true;
+    case OPT_SNAPSHOT:
+        args->snapshot = value;
+        return true;
+    case OPT_BLOCKSIZE:
+        return set_sector_size(cli, args, value);
+    case 'f':
+        args->format_last = true;
+        break;
+    }
+    return open_take_option(cli, &args->open, key, value);
+}
+
+bool guest_take_image(struct cli *cli, struct guest_args *args, int argc, char **argv, int *first)
+{
+    if (args->image_count > 0)
+        return true;
+    if (*first >= argc)
+        return cli_fail_usage(cli, "Expecting the name of an image");
+    return guest_add_image(cli, args, argv[(*first)++]);
+}
+
+void guest_args_clear(struct guest_args *args)
+{
+    free(args->images);
+    free(args->mounts);
+    *args = (struct guest_args){0};
+}
+
+/* ----------------------------------------------------------------- opening */
+
+static void tell(void *opaque, const char *text)
+{
+    struct cli *cli = opaque;
+
+    if (!cli->quiet)
+        cli_warn(cli, "%s", text);
+}
+
+static bool open_images(struct cli *cli, struct guest *guest, const struct guest_args *args)
+{
+    guest->images = calloc(args->image_count, sizeof(img_image *));
+    if (!guest->images)
+        return cli_fail_nomem(cli);
+    for (size_t n = 0; n < args->image_count; n++) {
+        struct open_args open = args->open;
+
+        if (!args->format_last)
+            open.format = args->images[n].format;
+        if (!open_image(cli, &guest->images[n], args->images[n].name, &open))
+            return false;
+        guest->image_count++;
+        if (args->snapshot && !open_snapshot(cli, guest->images[n], args->snapshot))
+            return false;
+    }
+    return true;
+}
+
+bool guest_open(struct cli *cli, struct guest *guest, const struct guest_args *args)
+{
+    img_guest_params params = {
+        .sector_size = (uint32_t)args->sector_size, .notice = tell, .opaque = cli};
+    img_error err = {0};
+
+    *guest = (struct guest){0};
+    if (!open_images(cli, guest, args))
+        return false;
+    if (img_guest_open(&guest->guest, guest->images, guest->image_count, &params, &err) < 0)
+        return guest_fail(cli, &err, args->images[0].name);
+    return true;
+}
+
+void guest_close(struct guest *guest)
+{
+    img_tree_free(guest->tree);
+    img_guest_close(guest->guest);
+    for (size_t n = 0; n < guest->image_count; n++)
+        img_close(guest->images[n], NULL);
+    free(guest->images);
+    *guest = (struct guest){0};
+}
+
+/* --------------------------------------------------------------- mounting */
+
+/* DEV[:DIR[:OPTIONS[:FSTYPE]]]; what is behind DIR has no meaning where all is only read. */
+static bool mount_text(struct cli *cli, struct guest *guest, const char *text)
+{
+    char *device = strdup(text), *state = NULL;
+    const char *path;
+    img_error err = {0};
+    bool ok;
+
+    if (!device)
+        return cli_fail_nomem(cli);
+    strtok_r(device, ":", &state);
+    path = strtok_r(NULL, ":", &state);
+    ok = img_tree_mount(guest->tree, device, path ? path : "/", &err) == 0 ||
+         guest_fail(cli, &err, device);
+    free(device);
+    return ok;
+}
+
+/* "/dev/sda1 (ext4), /dev/sda2 (vfat)": how many there are, and the last one. */
+static size_t list_filesystems(img_guest *guest, char *names, size_t size, const char **device)
+{
+    img_volume volume;
+    size_t used = 0, count = 0;
+
+    names[0] = '\0';
+    for (size_t n = 0; img_guest_volume(guest, n, &volume, NULL) == 0; n++) {
+        if (!volume.holds_filesystem)
+            continue;
+        *device = volume.device;
+        if (used < size)
+            used += (size_t)snprintf(names + used, size - used, "%s%s (%s)", count ? ", " : "",
+                                     volume.device, volume.content);
+        count++;
+    }
+    return count;
+}
+
+/* There is no operating system: the only filesystem. */
+static bool mount_only(struct cli *cli, struct guest *guest, const char *name)
+{
+    char names[512];
+    const char *device;
+    img_error err = {0};
+    size_t count = list_filesystems(guest->guest, names, sizeof(names), &device);
+
+    if (count == 0)
+        return cli_fail_code(cli, IMG_E_NOENT, "%s: no filesystem was found in it", name);
+    if (count > 1)
+        return cli_fail_code(cli, IMG_E_NOENT,
+                             "%s: no operating system was found in it: choose one of its "
+                             "filesystems with -m: %s",
+                             name, names);
+    return img_tree_mount(guest->tree, device, "/", &err) == 0 || guest_fail(cli, &err, name);
+}
+
+static bool mount_root(struct cli *cli, struct guest *guest, const struct guest_args *args)
+{
+    const char *name = args->images[0].name;
+    img_error err = {0};
+    int rc = img_tree_mount_root(guest->tree, args->root, &err);
+
+    if (rc == IMG_E_NOENT && !args->root && !args->inspect)
+        return mount_only(cli, guest, name);
+    if (rc == IMG_E_INVAL && !args->root)
+        return cli_fail_error(cli, &err, "%s: choose one with --root", name);
+    return rc == 0 || guest_fail(cli, &err, name);
+}
+
+bool guest_mount(struct cli *cli, struct guest *guest, const struct guest_args *args)
+{
+    img_error err = {0};
+    bool ok = true;
+
+    if (args->mount_count > 0 && (args->inspect || args->root))
+        return cli_fail_usage(cli, "-m cannot be combined with -i or --root");
+    if (img_tree_new(&guest->tree, guest->guest, &err) < 0)
+        return guest_fail(cli, &err, args->images[0].name);
+    for (size_t n = 0; ok && n < args->mount_count; n++)
+        ok = mount_text(cli, guest, args->mounts[n]);
+    return ok && (args->mount_count > 0 || mount_root(cli, guest, args));
+}
+
+/* ----------------------------------------------------------------- errors */
+
+bool guest_fail(struct cli *cli, const img_error *err, const char *path)
+{
+    size_t length = strlen(path);
+    bool named = strncmp(err->message, path, length) == 0 && err->message[length] == ':';
+
+    return cli_fail_error(cli, err, "%s", named ? "" : path);
+}
