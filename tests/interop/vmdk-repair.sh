@@ -188,7 +188,7 @@ grep -q '^    128 leaked clusters$' out.txt || fail "it said: $(cat out.txt)"
 note "the descriptor"
 "$IMG" create -q -f vmdk -o subformat=monolithicFlat disk.vmdk 1M
 sed -i 's/^CID=.*/CID=ffffffff/; s/geometry.heads = .*/geometry.heads = "900"/' disk.vmdk
-expect_fail 2 "the CID is ffffffff" "$IMG" check disk.vmdk
+expect_fail 2 'the CID, "ffffffff", is not one' "$IMG" check disk.vmdk
 grep -q 'Remark on disk.vmdk: ddb.geometry.heads "900"' expect_fail.err || fail "no remark"
 "$IMG" check -q -r all disk.vmdk 2>/dev/null || fail "status $?"
 ! grep -q CID=ffffffff$ <(grep ^CID disk.vmdk) || fail "the CID is still wrong"
