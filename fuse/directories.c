@@ -1,0 +1,171 @@
+/*
+ * The view of files: names. SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Listing a directory tells the kernel all about each file at once, so that it does not ask again.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "files.h"
+
+static struct files *files_of(fuse_req_t request)
+{
+    const struct session *session = fuse_req_userdata(request);
+
+    return session->state;
+}
+
+/* Fill in what the kernel is to know of a file. Returns 0 or an errno. */
+static int describe(const struct files *files, const struct node *node,
+                    struct fuse_entry_param *entry)
+{
+    *entry = (struct fuse_entry_param){
+        .ino = node_number(files, node),
+        .attr_timeout = VIEW_FOREVER,
+        .entry_timeout = VIEW_FOREVER,
+    };
+    return entry->ino == 0 ? EOVERFLOW : node_stat(files, node, &entry->attr);
+}
+
+void files_lookup(fuse_req_t request, fuse_ino_t parent, const char *name)
+{
+    const struct files *files = files_of(request);
+    struct fuse_entry_param entry = {.entry_timeout = VIEW_FOREVER};
+    struct node node;
+    img_error err = {0};
+    uint64_t inode;
+    int rc;
+
+    if (!node_find(files, parent, &node)) {
+        fuse_reply_err(request, ESTALE);
+        return;
+    }
+    if (img_fs_lookup(node.fs, node.inode, name, &inode, &err) < 0) {
+        rc = node_error(files, &node, "lookup", &err);
+    } else {
+        node.inode = inode;
+        rc = describe(files, &node, &entry);
+    }
+    if (rc == 0 || rc == ENOENT) /* that there is none is worth to be remembered, too */
+        fuse_reply_entry(request, &entry);
+    else
+        fuse_reply_err(request, rc);
+}
+
+void files_opendir(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *info)
+{
+    struct files *files = files_of(request);
+    struct handle *handle;
+    struct node node;
+    img_error err = {0};
+
+    if (!node_find(files, ino, &node)) {
+        fuse_reply_err(request, ESTALE);
+        return;
+    }
+    handle = handle_new(files);
+    if (!handle) {
+        fuse_reply_err(request, ENOMEM);
+        return;
+    }
+    if (img_dir_open(&handle->dir, node.fs, node.inode, &err) < 0) {
+        fuse_reply_err(request, node_error(files, &node, "opendir", &err));
+        handle_free(files, handle);
+        return;
+    }
+    info->fh = (uintptr_t)handle;
+    info->keep_cache = 1;
+    info->cache_readdir = 1;
+    if (fuse_reply_open(request, info) < 0)
+        handle_free(files, handle); /* the kernel gave up waiting, and does not know of it */
+}
+
+/* ---------------------------------------------------------------- listing */
+
+/* A reply in the making. */
+struct listing {
+    struct files *files;
+    fuse_req_t request;
+    struct node directory;
+    bool plus; /* with all about each file */
+    char *buffer;
+    size_t used, size;
+};
+
+/* Add an entry; false: it does not fit any more. */
+static bool add(struct listing *listing, const char *name, struct fuse_entry_param *entry,
+                off_t next)
+{
+    char *to = listing->buffer + listing->used;
+    size_t room = listing->size - listing->used;
+    size_t length = listing->plus
+                        ? fuse_add_direntry_plus(listing->request, to, room, name, entry, next)
+                        : fuse_add_direntry(listing->request, to, room, name, &entry->attr, next);
+
+    if (length > room)
+        return false;
+    listing->used += length;
+    return true;
+}
+
+/* "." and "..": of these the kernel knows all but the numbers. */
+static bool add_dots(struct listing *listing, off_t *offset)
+{
+    struct fuse_entry_param entry = {
+        .attr = {.st_ino = node_shown(&listing->directory), .st_mode = S_IFDIR}};
+
+    for (; *offset < 2; ++*offset)
+        if (!add(listing, *offset == 0 ? "." : "..", &entry, *offset + 1))
+            return false;
+    return true;
+}
+
+static bool add_file(struct listing *listing, const img_dirent *found, off_t next)
+{
+    struct node node = listing->directory;
+    struct fuse_entry_param entry = {0};
+
+    node.inode = found->inode;
+    /* What cannot be described is listed all the same, and the error is for who asks for it. */
+    if (!listing->plus || describe(listing->files, &node, &entry) != 0)
+        entry = (struct fuse_entry_param){
+            .attr = {.st_ino = node_shown(&node), .st_mode = found->mode}};
+    return add(listing, found->name, &entry, next);
+}
+
+static void list(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
+                 const struct fuse_file_info *info, bool plus)
+{
+    const struct handle *handle = (const struct handle *)(uintptr_t)info->fh;
+    struct listing listing = {.files = files_of(request), .request = request, .plus = plus};
+    img_dirent entry;
+
+    if (!node_find(listing.files, ino, &listing.directory) || offset < 0) {
+        fuse_reply_err(request, EINVAL);
+        return;
+    }
+    listing.buffer = malloc(size);
+    listing.size = size;
+    if (!listing.buffer) {
+        fuse_reply_err(request, ENOMEM);
+        return;
+    }
+    if (add_dots(&listing, &offset))
+        while (img_dir_entry(handle->dir, (size_t)offset - 2, &entry) &&
+               add_file(&listing, &entry, offset + 1))
+            offset++;
+    fuse_reply_buf(request, listing.buffer, listing.used);
+    free(listing.buffer);
+}
+
+void files_readdir(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
+                   struct fuse_file_info *info)
+{
+    list(request, ino, size, offset, info, false);
+}
+
+void files_readdirplus(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
+                       struct fuse_file_info *info)
+{
+    list(request, ino, size, offset, info, true);
+}

@@ -1,0 +1,335 @@
+/*
+ * The view of files: what is asked of one file. SPDX-License-Identifier: BSD-2-Clause
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "files.h"
+
+static struct files *files_of(fuse_req_t request)
+{
+    const struct session *session = fuse_req_userdata(request);
+
+    return session->state;
+}
+
+/* The file that is meant, or an answer that there is none. */
+static bool find(fuse_req_t request, fuse_ino_t ino, struct node *node)
+{
+    if (node_find(files_of(request), ino, node))
+        return true;
+    fuse_reply_err(request, ESTALE);
+    return false;
+}
+
+static void init(void *opaque, struct fuse_conn_info *connection)
+{
+    unsigned always = FUSE_CAP_READDIRPLUS | FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_EXPLICIT_INVAL_DATA;
+    unsigned never = FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_AUTO_INVAL_DATA;
+
+    (void)opaque;
+    connection->want |= connection->capable & always;
+    connection->want &= ~never;
+}
+
+/* ---------------------------------------------------------------- metadata */
+
+static void getattr(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *info)
+{
+    struct node node;
+    struct stat stat;
+    int rc;
+
+    (void)info;
+    if (!find(request, ino, &node))
+        return;
+    rc = node_stat(files_of(request), &node, &stat);
+    if (rc == 0)
+        fuse_reply_attr(request, &stat, VIEW_FOREVER);
+    else
+        fuse_reply_err(request, rc);
+}
+
+static void readlink_of(fuse_req_t request, fuse_ino_t ino)
+{
+    img_error err = {0};
+    struct node node;
+    char *target;
+
+    if (!find(request, ino, &node))
+        return;
+    if (img_fs_readlink(node.fs, node.inode, &target, &err) < 0) {
+        fuse_reply_err(request, node_error(files_of(request), &node, "readlink", &err));
+        return;
+    }
+    fuse_reply_readlink(request, target);
+    img_free(target);
+}
+
+/* Answer with text, or with its length if that was the question. */
+static void reply_sized(fuse_req_t request, const char *text, size_t length, size_t size)
+{
+    if (size == 0)
+        fuse_reply_xattr(request, length);
+    else if (length > size)
+        fuse_reply_err(request, ERANGE);
+    else
+        fuse_reply_buf(request, text, length);
+}
+
+static void getxattr_of(fuse_req_t request, fuse_ino_t ino, const char *name, size_t size)
+{
+    img_error err = {0};
+    struct node node;
+    size_t length;
+    void *value;
+
+    if (!find(request, ino, &node))
+        return;
+    if (img_fs_xattr(node.fs, node.inode, name, &value, &length, &err) < 0) {
+        fuse_reply_err(request, node_error(files_of(request), &node, "getxattr", &err));
+        return;
+    }
+    reply_sized(request, value, length, size);
+    img_free(value);
+}
+
+static void listxattr_of(fuse_req_t request, fuse_ino_t ino, size_t size)
+{
+    img_error err = {0};
+    struct node node;
+    size_t length;
+    char *names;
+
+    if (!find(request, ino, &node))
+        return;
+    if (img_fs_xattr_names(node.fs, node.inode, &names, &length, &err) < 0) {
+        fuse_reply_err(request, node_error(files_of(request), &node, "listxattr", &err));
+        return;
+    }
+    reply_sized(request, names, length, size);
+    img_free(names);
+}
+
+static void statfs_of(fuse_req_t request, fuse_ino_t ino)
+{
+    img_fs_usage usage;
+    img_error err = {0};
+    struct node node;
+
+    if (!find(request, ino, &node))
+        return;
+    if (img_fs_usage_of(node.fs, &usage, &err) < 0) {
+        fuse_reply_err(request, node_error(files_of(request), &node, "statfs", &err));
+        return;
+    }
+    fuse_reply_statfs(request, &(struct statvfs){
+                                   .f_bsize = usage.block_size,
+                                   .f_frsize = usage.block_size,
+                                   .f_blocks = usage.blocks,
+                                   .f_bfree = usage.blocks_free,
+                                   .f_bavail = usage.blocks_available,
+                                   .f_files = usage.files,
+                                   .f_ffree = usage.files_free,
+                                   .f_namemax = usage.name_max,
+                               });
+}
+
+/* ---------------------------------------------------------------- content */
+
+static void open_file(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *info)
+{
+    struct files *files = files_of(request);
+    struct handle *handle;
+    struct node node;
+    img_error err = {0};
+
+    if (!find(request, ino, &node))
+        return;
+    handle = handle_new(files);
+    if (!handle) {
+        fuse_reply_err(request, ENOMEM);
+        return;
+    }
+    if (img_file_open(&handle->file, node.fs, node.inode, &err) < 0) {
+        fuse_reply_err(request, node_error(files, &node, "open", &err));
+        handle_free(files, handle);
+        return;
+    }
+    info->fh = (uintptr_t)handle;
+    info->keep_cache = 1;
+    info->noflush = 1;
+    if (fuse_reply_open(request, info) < 0)
+        handle_free(files, handle); /* the kernel gave up waiting, and does not know of it */
+}
+
+static void release(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *info)
+{
+    (void)ino;
+    handle_free(files_of(request), (struct handle *)(uintptr_t)info->fh);
+    fuse_reply_err(request, 0);
+}
+
+static void read_file(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
+                      struct fuse_file_info *info)
+{
+    const struct handle *handle = (const struct handle *)(uintptr_t)info->fh;
+    char *buffer = malloc(size);
+    img_error err = {0};
+    struct node node;
+
+    if (!buffer) {
+        fuse_reply_err(request, ENOMEM);
+    } else if (find(request, ino, &node)) {
+        if (img_file_read(handle->file, (uint64_t)offset, buffer, &size, &err) < 0)
+            fuse_reply_err(request, node_error(files_of(request), &node, "read", &err));
+        else
+            fuse_reply_buf(request, buffer, size);
+    }
+    free(buffer);
+}
+
+/* Where, from offset on, the next hole or the next data begins. Returns 0 or an errno. */
+static int seek(img_file *file, uint64_t *offset, bool hole_wanted, img_error *err)
+{
+    uint64_t size = img_file_size(file);
+
+    if (*offset >= size)
+        return ENXIO;
+    while (*offset < size) {
+        uint64_t run;
+        bool hole;
+
+        if (img_file_run(file, *offset, size - *offset, &run, &hole, err) < 0)
+            return EIO;
+        if (hole == hole_wanted)
+            return 0;
+        *offset += run;
+    }
+    return hole_wanted ? 0 : ENXIO; /* behind the end is a hole */
+}
+
+static void lseek_file(fuse_req_t request, fuse_ino_t ino, off_t offset, int whence,
+                       struct fuse_file_info *info)
+{
+    const struct handle *handle = (const struct handle *)(uintptr_t)info->fh;
+    uint64_t place = (uint64_t)offset;
+    img_error err = {0};
+    struct node node;
+    int rc;
+
+    if (!find(request, ino, &node))
+        return;
+    if (offset < 0 || (whence != SEEK_DATA && whence != SEEK_HOLE)) {
+        fuse_reply_err(request, offset < 0 ? ENXIO : EINVAL);
+        return;
+    }
+    rc = seek(handle->file, &place, whence == SEEK_HOLE, &err);
+    if (rc == EIO)
+        rc = node_error(files_of(request), &node, "lseek", &err);
+    if (rc == 0)
+        fuse_reply_lseek(request, (off_t)place);
+    else
+        fuse_reply_err(request, rc);
+}
+
+/* ---------------------------------------------------------- start and end */
+
+/* The only filesystem there is. */
+static bool only_filesystem(struct files *files, img_fs **fs)
+{
+    struct log *log = files->session->log;
+    img_volume volume;
+    char *device = NULL;
+    img_error err = {0};
+    bool ok = false;
+
+    for (size_t n = 0; img_guest_volume(files->guest, n, &volume, NULL) == 0; n++) {
+        if (!volume.holds_filesystem)
+            continue;
+        if (device) {
+            log_line(log, "there are several filesystems: -m says which to mount");
+            free(device);
+            return false;
+        }
+        device = strdup(volume.device);
+    }
+    if (!device)
+        log_line(log, "no filesystem was found");
+    else if (img_guest_fs(files->guest, device, fs, &err) < 0)
+        log_error(log, &err, "%s", device);
+    else
+        ok = true;
+    free(device);
+    return ok;
+}
+
+static bool start(struct session *session)
+{
+    struct files *files = calloc(1, sizeof(*files));
+    img_guest_params params = {.notice = log_notice, .opaque = session->log};
+    img_error err = {0};
+
+    if (!files) {
+        log_line(session->log, "out of memory");
+        return false;
+    }
+    files->session = session;
+    pthread_mutex_init(&files->lock, NULL);
+    session->state = files;
+    if (img_guest_open(&files->guest, session->images, session->image_count, &params, &err) < 0)
+        return log_error(session->log, &err, "%s", "");
+    if (session->args->mount_count > 0) {
+        const char *device = session->args->mounts[0].device;
+
+        if (img_guest_fs(files->guest, device, &files->filesystems[0], &err) < 0)
+            return log_error(session->log, &err, "%s", device);
+    } else if (!only_filesystem(files, &files->filesystems[0])) {
+        return false;
+    }
+    files->count = 1;
+    return true;
+}
+
+static bool end(struct session *session)
+{
+    struct files *files = session->state;
+
+    if (!files)
+        return true;
+    while (files->handles)
+        handle_free(files, files->handles);
+    img_guest_close(files->guest);
+    pthread_mutex_destroy(&files->lock);
+    free(files);
+    return true;
+}
+
+static const struct fuse_lowlevel_ops operations = {
+    .init = init,
+    .lookup = files_lookup,
+    .getattr = getattr,
+    .readlink = readlink_of,
+    .open = open_file,
+    .read = read_file,
+    .release = release,
+    .opendir = files_opendir,
+    .readdir = files_readdir,
+    .readdirplus = files_readdirplus,
+    .releasedir = release,
+    .statfs = statfs_of,
+    .getxattr = getxattr_of,
+    .listxattr = listxattr_of,
+    .lseek = lseek_file,
+};
+
+const struct view view_files = {
+    .name = "files",
+    .ops = &operations,
+    .read_only = true,
+    .start = start,
+    .end = end,
+};

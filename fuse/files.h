@@ -1,0 +1,71 @@
+/*
+ * The view of files: what its parts share. SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Nothing of what is mounted ever changes, so a file is known to the kernel by a number that says
+ * which filesystem it is in and which inode it has there. There is no table of such numbers to
+ * keep, and nothing to do when the kernel forgets one.
+ */
+#ifndef FILES_H
+#define FILES_H
+
+#include <stdatomic.h>
+#include <sys/stat.h>
+
+#include "view.h"
+
+#define FILES_MOUNTS_MAX 128 /* filesystems under one mount */
+
+/* Something that is open: on a list, so that nothing is left when the mount is ended by force. */
+struct handle {
+    struct handle *next, *previous;
+    img_file *file; /* or */
+    img_dir *dir;
+    uint64_t parent; /* of a directory: st_ino of ".." */
+};
+
+struct files {
+    struct session *session;
+    img_guest *guest;
+    img_fs *filesystems[FILES_MOUNTS_MAX]; /* the first is at "/" */
+    size_t count;
+    pthread_mutex_t lock; /* protects the list */
+    struct handle *handles;
+};
+
+/* ---- nodes.c ---- */
+
+/* Where a file is: the filesystem by its number in files->filesystems. */
+struct node {
+    size_t number;
+    img_fs *fs;
+    uint64_t inode;
+};
+
+/* What the kernel's number means; false: nothing, it was never given out. */
+bool node_find(const struct files *files, fuse_ino_t ino, struct node *node);
+/* The number for the kernel; 0: the inode's is too large for that. */
+fuse_ino_t node_number(const struct files *files, const struct node *node);
+/* The number that stat(2) shows: the guest's own in the root filesystem. */
+uint64_t node_shown(const struct node *node);
+/* What stat(2) shows. Returns 0 or an errno; what is damaged has been told to the log. */
+int node_stat(const struct files *files, const struct node *node, struct stat *stat);
+/* The errno for the kernel; what the mount's owner should know of is told to the log. */
+int node_error(const struct files *files, const struct node *node, const char *doing,
+               const img_error *err);
+
+/* ---- directories.c ---- */
+
+void files_lookup(fuse_req_t request, fuse_ino_t parent, const char *name);
+void files_opendir(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *info);
+void files_readdir(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
+                   struct fuse_file_info *info);
+void files_readdirplus(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
+                       struct fuse_file_info *info);
+
+/* ---- handles.c ---- */
+
+/* A new one, on the list; NULL: no memory. */
+struct handle *handle_new(struct files *files);
+void handle_free(struct files *files, struct handle *handle);
+
+#endif
