@@ -16,6 +16,9 @@ libimgall_la_SOURCES += \
 	libimg/guest/guest.c \
 	libimg/guest/guest.h \
 	libimg/guest/guestfs.c \
+	libimg/guest/inspect.h \
+	libimg/guest/inspect_files.c \
+	libimg/guest/inspect_roots.c \
 	libimg/guest/mbr.c \
 	libimg/guest/partitions.c \
 	libimg/guest/partitions.h \

@@ -7,65 +7,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "inspect.h"
 #include "tree.h"
 
 #define FSTAB_MAX (1u << 20)
-
-/* ------------------------------------------------------------------ roots */
-
-/* Whether the filesystem of that device looks like the root of an operating system. */
-static bool is_root(img_guest *guest, const char *device)
-{
-    static const char *const marks[] = {"/etc/fstab", "/etc/os-release", "/usr/lib/os-release",
-                                        "/Windows/System32/config", "/WINDOWS/system32/config"};
-    img_tree *tree = NULL;
-    img_error err = {0};
-    img_place place;
-    bool found = false;
-    int rc = img_tree_new(&tree, guest, &err);
-
-    if (rc == 0)
-        rc = img_tree_mount(tree, device, "/", &err);
-    for (size_t n = 0; rc == 0 && !found && n < IMGI_COUNT(marks); n++)
-        found = img_tree_find(tree, marks[n], 0, &place, NULL) == 0;
-    if (rc < 0 && rc != IMG_E_UNSUPPORTED)
-        imgi_guest_notice(guest, "%s", err.message);
-    img_tree_free(tree);
-    return found;
-}
-
-/* What systems boot from or are installed from, but do not live in. */
-static bool is_for_roots(const char *content)
-{
-    static const char *const others[] = {"vfat", "exfat", "iso9660", "udf"};
-
-    for (size_t n = 0; n < IMGI_COUNT(others); n++)
-        if (strcmp(content, others[n]) == 0)
-            return false;
-    return true;
-}
-
-/* Add the roots among the volumes from the n-th on, those that the appliance reads or those others.
- */
-static int look(struct imgi_roots *roots, img_guest *guest, size_t n, bool appliance,
-                img_error *err)
-{
-    img_volume volume;
-
-    for (; img_guest_volume(guest, n, &volume, NULL) == 0; n++) {
-        const char **devices;
-
-        if (!volume.holds_filesystem || !volume.content || !is_for_roots(volume.content) ||
-            imgi_fs_is_for_appliance(volume.content) != appliance || !is_root(guest, volume.device))
-            continue;
-        devices = reallocarray(roots->devices, roots->count + 1, sizeof(*devices));
-        if (!devices)
-            return imgi_fail_nomem(err, "a list of filesystems");
-        roots->devices = devices;
-        devices[roots->count++] = volume.device;
-    }
-    return 0;
-}
 
 bool imgi_roots_in_parts(img_guest *guest)
 {
@@ -77,41 +22,6 @@ bool imgi_roots_in_parts(img_guest *guest)
             if (strcmp(volume.content, parts[part]) == 0)
                 return true;
     return false;
-}
-
-static size_t count_volumes(img_guest *guest)
-{
-    img_volume volume;
-    size_t count = 0;
-
-    while (img_guest_volume(guest, count, &volume, NULL) == 0)
-        count++;
-    return count;
-}
-
-int imgi_roots_find(struct imgi_roots *roots, img_guest *guest, img_error *err)
-{
-    size_t plain = count_volumes(guest);
-    int rc;
-
-    *roots = (struct imgi_roots){0};
-    rc = look(roots, guest, 0, false, err);
-    if (rc == 0 && roots->count == 0)
-        rc = look(roots, guest, 0, true, err);
-    if (rc == 0 && roots->count == 0 && imgi_roots_in_parts(guest)) {
-        rc = img_guest_assemble(guest, err);
-        if (rc == 0)
-            rc = look(roots, guest, plain, true, err);
-    }
-    if (rc < 0)
-        imgi_roots_free(roots);
-    return rc;
-}
-
-void imgi_roots_free(struct imgi_roots *roots)
-{
-    free(roots->devices);
-    *roots = (struct imgi_roots){0};
 }
 
 /* ------------------------------------------------------------------ fstab */
@@ -201,7 +111,7 @@ static int only_root(const struct imgi_roots *roots, img_error *err)
         return imgi_fail(err, IMG_E_NOENT, "no operating system was found");
     for (size_t n = 0; n < roots->count && used < sizeof(names); n++)
         used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%s", n ? ", " : "",
-                                 roots->devices[n]);
+                                 roots->list[n].device);
     return imgi_fail(err, IMG_E_INVAL, "there are several operating systems: %s", names);
 }
 
@@ -211,16 +121,16 @@ int img_tree_mount_root(img_tree *tree, const char *device, img_error *err)
     int rc = 0;
 
     if (!device) {
-        rc = imgi_roots_find(&roots, tree->guest, err);
+        rc = imgi_inspect_roots(tree->guest, &roots, err);
         if (rc == 0)
             rc = only_root(&roots, err);
         if (rc == 0)
-            device = roots.devices[0];
+            device = roots.list[0].device;
     }
     if (rc == 0)
         rc = img_tree_mount(tree, device, "/", err);
     if (rc == 0)
         rc = follow_fstab(tree, err);
-    imgi_roots_free(&roots);
+    imgi_roots_clear(&roots);
     return rc;
 }

@@ -79,16 +79,6 @@ void imgi_fstab_free(struct imgi_fstab *fstab);
 
 /* ---- root.c ---- */
 
-/* The devices whose filesystems are the root of an operating system, as img_volume has them. */
-struct imgi_roots {
-    const char **devices;
-    size_t count;
-};
-/*
- * Find them. The appliance is started only when no filesystem that can be read without it is one.
- */
-int imgi_roots_find(struct imgi_roots *roots, img_guest *guest, img_error *err);
-void imgi_roots_free(struct imgi_roots *roots);
 /* Whether disks hold parts of volumes that only img_guest_assemble finds. */
 bool imgi_roots_in_parts(img_guest *guest);
 
