@@ -27,25 +27,33 @@ static int describe(const struct files *files, const struct node *node,
     return entry->ino == 0 ? EOVERFLOW : node_stat(files, node, &entry->attr);
 }
 
+/* From a directory to the file of that name in it. Returns 0 or an errno. */
+static int step(struct files *files, struct node *node, const char *name)
+{
+    img_place from = {node->fs, node->inode}, to;
+    img_error err = {0};
+
+    if (img_tree_step(files->tree, &from, name, &to, &err) < 0)
+        return node_error(files, node, "lookup", &err);
+    node->fs = to.fs;
+    node->inode = to.inode;
+    return mounts_number(files, to.fs, &node->number) ? 0 : EIO;
+}
+
 void files_lookup(fuse_req_t request, fuse_ino_t parent, const char *name)
 {
-    const struct files *files = files_of(request);
+    struct files *files = files_of(request);
     struct fuse_entry_param entry = {.entry_timeout = VIEW_FOREVER};
     struct node node;
-    img_error err = {0};
-    uint64_t inode;
     int rc;
 
     if (!node_find(files, parent, &node)) {
         fuse_reply_err(request, ESTALE);
         return;
     }
-    if (img_fs_lookup(node.fs, node.inode, name, &inode, &err) < 0) {
-        rc = node_error(files, &node, "lookup", &err);
-    } else {
-        node.inode = inode;
+    rc = step(files, &node, name);
+    if (rc == 0)
         rc = describe(files, &node, &entry);
-    }
     if (rc == 0 || rc == ENOENT) /* that there is none is worth to be remembered, too */
         fuse_reply_entry(request, &entry);
     else
@@ -124,10 +132,16 @@ static bool add_file(struct listing *listing, const img_dirent *found, off_t nex
 {
     struct node node = listing->directory;
     struct fuse_entry_param entry = {0};
+    img_place place = {node.fs, found->inode};
 
     node.inode = found->inode;
-    /* What cannot be described is listed all the same, and the error is for who asks for it. */
-    if (!listing->plus || describe(listing->files, &node, &entry) != 0)
+    /*
+     * What cannot be described is listed all the same, and the error is for who asks for it. The
+     * kernel asks again, too, for what is mounted on a directory: nothing is opened unasked.
+     */
+    if (!listing->plus ||
+        (S_ISDIR(found->mode) && img_tree_covered(listing->files->tree, &place)) ||
+        describe(listing->files, &node, &entry) != 0)
         entry = (struct fuse_entry_param){
             .attr = {.st_ino = node_shown(&node), .st_mode = found->mode}};
     return add(listing, found->name, &entry, next);

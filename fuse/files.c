@@ -238,40 +238,9 @@ static void lseek_file(fuse_req_t request, fuse_ino_t ino, off_t offset, int whe
 
 /* ---------------------------------------------------------- start and end */
 
-/* The only filesystem there is. */
-static bool only_filesystem(struct files *files, img_fs **fs)
-{
-    struct log *log = files->session->log;
-    img_volume volume;
-    char *device = NULL;
-    img_error err = {0};
-    bool ok = false;
-
-    for (size_t n = 0; img_guest_volume(files->guest, n, &volume, NULL) == 0; n++) {
-        if (!volume.holds_filesystem)
-            continue;
-        if (device) {
-            log_line(log, "there are several filesystems: -m says which to mount");
-            free(device);
-            return false;
-        }
-        device = strdup(volume.device);
-    }
-    if (!device)
-        log_line(log, "no filesystem was found");
-    else if (img_guest_fs(files->guest, device, fs, &err) < 0)
-        log_error(log, &err, "%s", device);
-    else
-        ok = true;
-    free(device);
-    return ok;
-}
-
 static bool start(struct session *session)
 {
     struct files *files = calloc(1, sizeof(*files));
-    img_guest_params params = {.notice = log_notice, .opaque = session->log};
-    img_error err = {0};
 
     if (!files) {
         log_line(session->log, "out of memory");
@@ -280,18 +249,7 @@ static bool start(struct session *session)
     files->session = session;
     pthread_mutex_init(&files->lock, NULL);
     session->state = files;
-    if (img_guest_open(&files->guest, session->images, session->image_count, &params, &err) < 0)
-        return log_error(session->log, &err, "%s", "");
-    if (session->args->mount_count > 0) {
-        const char *device = session->args->mounts[0].device;
-
-        if (img_guest_fs(files->guest, device, &files->filesystems[0], &err) < 0)
-            return log_error(session->log, &err, "%s", device);
-    } else if (!only_filesystem(files, &files->filesystems[0])) {
-        return false;
-    }
-    files->count = 1;
-    return true;
+    return mounts_start(files);
 }
 
 static bool end(struct session *session)
@@ -302,7 +260,7 @@ static bool end(struct session *session)
         return true;
     while (files->handles)
         handle_free(files, files->handles);
-    img_guest_close(files->guest);
+    mounts_end(files);
     pthread_mutex_destroy(&files->lock);
     free(files);
     return true;

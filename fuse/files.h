@@ -26,11 +26,22 @@ struct handle {
 struct files {
     struct session *session;
     img_guest *guest;
-    img_fs *filesystems[FILES_MOUNTS_MAX]; /* the first is at "/" */
-    size_t count;
-    pthread_mutex_t lock; /* protects the list */
+    img_tree *tree;
+    img_place root;
+    /* By number, in the order in which they were found; none is ever changed or taken away. */
+    img_fs *filesystems[FILES_MOUNTS_MAX];
+    atomic_size_t count;
     struct handle *handles;
+    pthread_mutex_t lock; /* for adding filesystems and for handles */
 };
+
+/* ---- mounts.c ---- */
+
+/* Open the guest and mount its filesystems; to be ended also if that fails. */
+bool mounts_start(struct files *files);
+void mounts_end(struct files *files);
+/* The number of a filesystem, a new one if it has none yet; false: there are too many. */
+bool mounts_number(struct files *files, img_fs *fs, size_t *number);
 
 /* ---- nodes.c ---- */
 

@@ -6,10 +6,6 @@
 
 #include "imgmount.h"
 
-/* The tables of an image from a stranger are held to this. */
-#define UNTRUSTED_TABLE_BYTES (64u << 20)
-#define UNTRUSTED_CHAIN_DEPTH 8
-
 /* What an image from a stranger may ask for: no file but itself. */
 static img_policy *strict_policy(void)
 {
@@ -17,8 +13,7 @@ static img_policy *strict_policy(void)
 
     if (policy) {
         img_policy_set_reach(policy, IMG_REACH_NONE);
-        img_policy_set_limit(policy, IMG_LIMIT_TABLE_BYTES, UNTRUSTED_TABLE_BYTES);
-        img_policy_set_limit(policy, IMG_LIMIT_CHAIN_DEPTH, UNTRUSTED_CHAIN_DEPTH);
+        img_policy_set_devices(policy, false);
     }
     return policy;
 }

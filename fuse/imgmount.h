@@ -69,9 +69,11 @@ struct args {
     const char *directory; /* where to mount */
     struct mount_arg *mounts;
     size_t mount_count;
-    bool inspect;  /* -i */
-    bool blocks;   /* the blocks view */
-    bool writable; /* --rw */
+    const char *root;     /* --root */
+    uint32_t sector_size; /* 0: found by a look */
+    bool inspect;         /* -i */
+    bool blocks;          /* the blocks view */
+    bool writable;        /* --rw */
     /* How images are opened. */
     const char *format; /* of the images behind it */
     const char *snapshot, *disk;

@@ -16,6 +16,7 @@ fuse_imgmount_SOURCES = \
 	fuse/files.c \
 	fuse/files.h \
 	fuse/handles.c \
+	fuse/mounts.c \
 	fuse/nodes.c
 fuse_imgmount_CFLAGS = $(AM_CFLAGS) $(FUSE_CFLAGS)
 fuse_imgmount_LDADD = libimgall.la $(FUSE_LIBS)

@@ -16,11 +16,11 @@ bool node_find(const struct files *files, fuse_ino_t ino, struct node *node)
 
     *node = (struct node){0};
     if (ino == FUSE_ROOT_ID) {
-        node->fs = files->filesystems[0];
-        node->inode = img_fs_root(node->fs);
+        node->fs = files->root.fs;
+        node->inode = files->root.inode;
         return true;
     }
-    if (tag == 0 || tag > files->count)
+    if (tag == 0 || tag > atomic_load(&files->count))
         return false;
     node->number = (size_t)tag - 1;
     node->fs = files->filesystems[tag - 1];
@@ -30,7 +30,7 @@ bool node_find(const struct files *files, fuse_ino_t ino, struct node *node)
 
 fuse_ino_t node_number(const struct files *files, const struct node *node)
 {
-    if (node->number == 0 && node->inode == img_fs_root(files->filesystems[0]))
+    if (node->number == 0 && node->inode == files->root.inode)
         return FUSE_ROOT_ID;
     if (node->inode > INODE_MAX)
         return 0;

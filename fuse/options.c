@@ -30,6 +30,8 @@ enum key {
     OPT_IDLE_TIMEOUT,
     OPT_LOG,
     OPT_PID_FILE,
+    OPT_ROOT,
+    OPT_BLOCKSIZE,
     OPT_OPTIONS
 };
 
@@ -44,6 +46,7 @@ static const struct option_info table[] = {
     {'a', "add", "IMAGE", "a disk of the machine; for several disks, instead of IMAGE"},
     {'i', "inspector", NULL, "mount what the guest mounts (the default)"},
     {'m', "mount", "DEV[:MNT]", "mount this filesystem, at / or at MNT"},
+    {OPT_ROOT, "root", "DEV", "of several operating systems, the one on this filesystem"},
     {OPT_BLOCKS, "blocks", NULL, "show disks, partitions and snapshots as files"},
     {'w', "rw", NULL, "with --blocks: write to the image"},
     {'r', "ro", NULL, "write nothing (the default)"},
@@ -52,6 +55,7 @@ static const struct option_info table[] = {
     {OPT_DISK, "disk", "DISK", "of an OVA or OVF: this disk, by its number or id"},
     {OPT_IMAGE_OPTS, "image-opts", NULL,
      "IMAGE is a list of options: driver=FMT,file.filename=..."},
+    {OPT_BLOCKSIZE, "blocksize", "BYTES", "of a sector of the disks: 512 or 4096"},
     {OPT_OBJECT, "object", "DEF", "define a secret: secret,id=ID,file=NAME[,format=base64]"},
     {'U', "force-share", NULL, "open it although another process writes to it"},
     {OPT_UNTRUSTED, "untrusted", NULL, "the image is a stranger's: it may name no other files"},
@@ -203,6 +207,12 @@ static bool take_look(struct args *args, struct log *log, int key, const char *v
         ok = take_number(log, "umask", value, 8, 0777, &number);
         args->umask = (mode_t)number;
         return ok;
+    case OPT_BLOCKSIZE:
+        ok = take_number(log, "block size", value, 10, 4096, &number);
+        args->sector_size = (uint32_t)number;
+        if (ok && number != 512 && number != 4096)
+            log_line(log, "--blocksize must be 512 or 4096");
+        return ok && (number == 512 || number == 4096);
     default:
         ok = take_number(log, "idle timeout", value, 10, IDLE_MAX, &number);
         args->idle_timeout = (unsigned)number;
@@ -231,6 +241,9 @@ static void take_plain(struct args *args, int key, const char *value)
         break;
     case OPT_BLOCKS:
         args->blocks = true;
+        break;
+    case OPT_ROOT:
+        args->root = value;
         break;
     case OPT_SNAPSHOT:
         args->snapshot = value;
@@ -274,6 +287,7 @@ bool options_take(struct args *args, struct log *log, int key, const char *value
     case OPT_GID:
     case OPT_UMASK:
     case OPT_IDLE_TIMEOUT:
+    case OPT_BLOCKSIZE:
         return take_look(args, log, key, value);
     default:
         take_plain(args, key, value);
@@ -352,8 +366,8 @@ static enum parsed check(const struct args *args, struct log *log)
         return usage(log, "--image-opts and --format are mutually exclusive", "");
     if (args->blocks && (args->inspect || args->mount_count > 0))
         return usage(log, "--blocks shows no files: it goes without -i and -m", "");
-    if (args->inspect && args->mount_count > 0)
-        return usage(log, "-i and -m are mutually exclusive", "");
+    if ((args->inspect || args->root) && args->mount_count > 0)
+        return usage(log, "-m cannot be combined with -i or --root", "");
     if (args->writable && !args->blocks)
         return usage(log, "--rw needs --blocks: files cannot be written", "");
     if (args->writable && (args->snapshot || args->share))
@@ -380,7 +394,7 @@ enum parsed options_parse(struct args *args, struct log *log, int argc, char **a
     int key;
 
     make_tables(longs, shorts);
-    args->untrusted = strict && strcmp(strict, "1") == 0;
+    args->untrusted = strict && *strict && strcmp(strict, "0") != 0;
     opterr = 0;
     while ((key = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
         if (key == ':')

@@ -883,6 +883,8 @@ IMG_API int img_tree_find(img_tree *tree, const char *path, unsigned flags, img_
  */
 IMG_API int img_tree_step(img_tree *tree, const img_place *directory, const char *name,
                           img_place *place, img_error *err);
+/* Whether a filesystem is mounted on that directory, which a step into it would lead to. */
+IMG_API bool img_tree_covered(img_tree *tree, const img_place *directory);
 /* The n-th mount; false past the last one. The strings belong to the tree. */
 IMG_API bool img_tree_mounted(const img_tree *tree, size_t n, const char **device,
                               const char **path);

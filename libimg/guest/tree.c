@@ -241,3 +241,14 @@ int img_tree_step(img_tree *tree, const img_place *directory, const char *name, 
         imgi_path_cross(tree, false, place, &blocked);
     return rc;
 }
+
+bool img_tree_covered(img_tree *tree, const img_place *directory)
+{
+    size_t n = 0;
+    bool covered;
+
+    pthread_mutex_lock(&tree->lock);
+    covered = imgi_tree_covering(tree, &n, directory) != NULL;
+    pthread_mutex_unlock(&tree->lock);
+    return covered;
+}

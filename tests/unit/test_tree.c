@@ -395,6 +395,21 @@ static void test_steps(void **state)
     end(&fixture);
 }
 
+static void test_covered(void **state)
+{
+    struct fixture fixture;
+    img_place place;
+
+    (void)state;
+    start_machine(&fixture);
+    place = (img_place){root_volume->fs, 5};
+    assert_true(img_tree_covered(fixture.tree, &place));
+    assert_false(srv_volume->fs); /* which was not opened for that */
+    place.inode = 9;
+    assert_false(img_tree_covered(fixture.tree, &place));
+    end(&fixture);
+}
+
 static void test_mount_by_hand(void **state)
 {
     struct fixture fixture;
