@@ -9,6 +9,15 @@ libimgall_la_SOURCES += \
 	libimg/guest/content_member.c \
 	libimg/guest/dir.c \
 	libimg/guest/ext2.c \
+	libimg/guest/ext2.h \
+	libimg/guest/ext2_dir.c \
+	libimg/guest/ext2_extents.c \
+	libimg/guest/ext2_file.c \
+	libimg/guest/ext2_inode.c \
+	libimg/guest/ext2_io.c \
+	libimg/guest/ext2_map.c \
+	libimg/guest/ext2_usage.c \
+	libimg/guest/ext2_xattr.c \
 	libimg/guest/file.c \
 	libimg/guest/fstab.c \
 	libimg/guest/fs.c \

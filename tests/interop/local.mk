@@ -3,8 +3,14 @@
 check_PROGRAMS += tests/tools/img-write tests/tools/deflate-window tests/tools/huge-qcow2
 tests_tools_huge_qcow2_SOURCES = tests/tools/huge-qcow2.c
 tests_tools_huge_qcow2_LDADD =
-check_PROGRAMS += tests/tools/bitmap-runs
+check_PROGRAMS += tests/tools/bitmap-runs tests/tools/guest-list/guest-list
 tests_tools_bitmap_runs_SOURCES = tests/tools/bitmap-runs.c
+tests_tools_guest_list_guest_list_SOURCES = \
+	tests/tools/guest-list/image.c \
+	tests/tools/guest-list/kernel.c \
+	tests/tools/guest-list/list.h \
+	tests/tools/guest-list/main.c \
+	tests/tools/guest-list/print.c
 tests_tools_img_write_SOURCES = tests/tools/img-write.c
 tests_tools_deflate_window_SOURCES = tests/tools/deflate-window.c
 tests_tools_deflate_window_LDADD = $(ZLIB_LIBS)
