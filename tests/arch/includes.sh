@@ -11,7 +11,7 @@
 #   codec   libimg/codec/, libimg/crypto/   util, base
 #   io      libimg/io/                      util, base
 #   driver  libimg/driver.h and what it includes   all of the above
-#   core    libimg/, libimg/job/, libimg/guest/    everything in libimg/
+#   core    libimg/, and its job/, guest/, serve/   everything in libimg/
 #   format  formats/NAME*, formats/NAME/    driver, and itself
 #   app     cmd/, fuse/                     public, and itself
 

@@ -84,6 +84,7 @@ interop_tests += tests/interop/cmdline-names.sh
 interop_tests += tests/interop/cmdline-snapshot.sh
 interop_tests += tests/interop/cmdline-vdi-vhd.sh
 interop_tests += tests/interop/snapshots.sh
+interop_tests += tests/interop/serve.sh
 interop_tests += tests/interop/sparsify.sh
 interop_tests += tests/interop/cmdline-layout.sh
 interop_tests += tests/interop/cmdline-encryption.sh

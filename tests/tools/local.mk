@@ -5,3 +5,5 @@ EXTRA_DIST += tests/tools/fuzz
 EXTRA_DIST += tests/tools/install-packages
 EXTRA_DIST += tests/tools/make-guest
 EXTRA_DIST += tests/tools/read-stream.pl
+check_PROGRAMS += tests/tools/serve-image
+tests_tools_serve_image_SOURCES = tests/tools/serve-image.c

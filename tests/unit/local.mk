@@ -41,6 +41,7 @@ unit_tests += tests/unit/test_ranges
 unit_tests += tests/unit/test_request
 unit_tests += tests/unit/test_read_only
 unit_tests += tests/unit/test_ring
+unit_tests += tests/unit/test_serve
 unit_tests += tests/unit/test_size
 unit_tests += tests/unit/test_spec
 unit_tests += tests/unit/test_tar
