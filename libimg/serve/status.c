@@ -1,6 +1,6 @@
 /*
- * NBD: which parts of the disk are stored, and which are zeros. SPDX-License-Identifier:
- * BSD-2-Clause
+ * NBD: which parts of the disk are stored, and which are zeros.
+ * SPDX-License-Identifier: BSD-2-Clause
  */
 #include "nbd.h"
 
