@@ -533,11 +533,12 @@ static void test_fstab_lines(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_paths),         cmocka_unit_test(test_links),
-        cmocka_unit_test(test_long_paths),    cmocka_unit_test(test_mounts),
-        cmocka_unit_test(test_mounts_wait),   cmocka_unit_test(test_steps),
-        cmocka_unit_test(test_mount_by_hand), cmocka_unit_test(test_no_single_root),
-        cmocka_unit_test(test_fstab),         cmocka_unit_test(test_fstab_lines),
+        cmocka_unit_test(test_paths),          cmocka_unit_test(test_links),
+        cmocka_unit_test(test_long_paths),     cmocka_unit_test(test_mounts),
+        cmocka_unit_test(test_mounts_wait),    cmocka_unit_test(test_steps),
+        cmocka_unit_test(test_covered),        cmocka_unit_test(test_mount_by_hand),
+        cmocka_unit_test(test_no_single_root), cmocka_unit_test(test_fstab),
+        cmocka_unit_test(test_fstab_lines),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
