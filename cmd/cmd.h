@@ -55,7 +55,16 @@ enum cmd_key {
     OPT_SNAPSHOT,
     OPT_BLOCKSIZE,
     OPT_ROOT,
-    OPT_RO
+    OPT_RO,
+    OPT_NO_GLOB,
+    OPT_CSV,
+    OPT_CHECKSUM,
+    OPT_EXTRA_STATS,
+    OPT_TIMES,
+    OPT_TIME_T,
+    OPT_TIME_RELATIVE,
+    OPT_TIME_DAYS,
+    OPT_UIDS
 };
 
 /* One option. A table of them ends with key 0. */
@@ -78,9 +87,9 @@ struct cmd {
     int (*run)(struct cli *cli, int argc, char **argv); /* argv[0] is the subcommand */
 };
 
-extern const struct cmd cmd_amend, cmd_bench, cmd_bitmap, cmd_check, cmd_commit, cmd_compare,
-    cmd_convert, cmd_create, cmd_dd, cmd_info, cmd_io, cmd_map, cmd_measure, cmd_rebase, cmd_resize,
-    cmd_snapshot, cmd_sparsify;
+extern const struct cmd cmd_amend, cmd_bench, cmd_bitmap, cmd_cat, cmd_check, cmd_commit,
+    cmd_compare, cmd_convert, cmd_create, cmd_dd, cmd_info, cmd_io, cmd_ls, cmd_map, cmd_measure,
+    cmd_rebase, cmd_resize, cmd_snapshot, cmd_sparsify;
 
 /* The n-th subcommand, or NULL past the last one. */
 const struct cmd *cmd_nth(size_t n);

@@ -50,6 +50,9 @@ bool guest_take_option(struct cli *cli, struct guest_args *args, int key, const 
     case 'i':
         args->inspect = true;
         return true;
+    case OPT_NO_GLOB:
+        args->literal = true;
+        return true;
     case OPT_ROOT:
         args->root = value;
         return true;

@@ -25,6 +25,8 @@
     {'i', "inspector", NULL, "mount what the guest's fstab says (the default)"},                   \
     {OPT_ROOT, "root", "DEV", "of several operating systems, the one on this filesystem"},         \
     {OPT_RO, "ro", NULL, "look only; so it is always"}
+#define OPTION_NO_GLOB                                                                             \
+    {OPT_NO_GLOB, "no-glob", NULL, "a path is no pattern: it is taken as it is"}
 /* clang-format on */
 
 /* An image of -a. */
@@ -41,6 +43,7 @@ struct guest_args {
     const char **mounts;
     size_t mount_count;
     bool inspect;
+    bool literal; /* --no-glob */
     const char *root, *snapshot;
     uint64_t sector_size; /* 0: found by a look */
 };
@@ -68,5 +71,80 @@ void guest_close(struct guest *guest);
 
 /* "program: name: cause", where the cause may begin with the name already. */
 bool guest_fail(struct cli *cli, const img_error *err, const char *path);
+
+/* --------------------------------------------------------------- directories */
+
+/* A directory's entries, by their names. */
+struct guest_listing {
+    img_dir *dir;
+    img_dirent *entries;
+    size_t count;
+};
+/* To be ended by guest_list_end when it returns true. */
+bool guest_list(struct cli *cli, const img_place *place, const char *path,
+                struct guest_listing *listing);
+void guest_list_end(struct guest_listing *listing);
+
+/* A file that a walk has come to. */
+struct guest_entry {
+    const char *path; /* in the guest */
+    const char *name; /* the last part of it */
+    img_place place;
+    img_stat stat;
+    unsigned depth; /* 0: where the walk began */
+};
+enum guest_next {
+    GUEST_GO_ON,
+    GUEST_SKIP, /* do not go into this directory */
+    GUEST_STOP
+};
+struct guest_walk {
+    struct cli *cli;
+    struct guest *guest;
+    enum guest_next (*visit)(void *opaque, const struct guest_entry *entry);
+    /* A directory that visit went into, after what is in it; NULL: nothing to do. */
+    enum guest_next (*leave)(void *opaque, const struct guest_entry *entry);
+    void *opaque;
+    unsigned max_depth; /* how many levels, the start is the first; 0: all */
+};
+/*
+ * Visit the file, and all below it. What cannot be read is said on the way. False: visit or a
+ * signal has ended it.
+ */
+bool guest_walk(const struct guest_walk *walk, const char *path, const img_place *start);
+
+/* --------------------------------------------------------------------- paths */
+
+/* Paths, each malloc'd. */
+struct guest_paths {
+    char **list;
+    size_t count;
+};
+/*
+ * Add what the text means: a path, or the paths that match it, unless there is a file of that very
+ * name or it is to be literal. That nothing matches is an error.
+ */
+bool guest_expand(struct cli *cli, struct guest *guest, const char *text, bool literal,
+                  struct guest_paths *paths);
+/* All of them, even when there is an error with one. */
+bool guest_expand_all(struct cli *cli, struct guest *guest, char **texts, int count, bool literal,
+                      struct guest_paths *paths);
+void guest_paths_clear(struct guest_paths *paths);
+
+/* The file of that path, or an error. flags: enum img_tree_flags. */
+bool guest_find(struct cli *cli, struct guest *guest, const char *path, unsigned flags,
+                img_place *place, img_stat *stat);
+
+/* A file's name: as it is, but on a terminal without what that would act on. */
+void guest_name(FILE *out, const char *name);
+/* As in "ls -l", 'u' when it is not known; and in JSON. */
+char guest_type_letter(uint32_t mode);
+const char *guest_type_name(uint32_t mode);
+/* "1.5K", as "ls -h" and "df -h" have sizes. */
+const char *guest_size(char text[SIZE_TEXT], uint64_t bytes);
+/* The members of a JSON object that say what stat(2) would. */
+void guest_emit_stat(struct emit *emit, const img_stat *stat);
+/* A path in a directory, malloc'd; NULL without memory. */
+char *guest_join(const char *directory, const char *name);
 
 #endif

@@ -16,10 +16,14 @@ cmd_img_SOURCES += \
 	cmd/object.c \
 	cmd/guest.c \
 	cmd/guest.h \
+	cmd/guest_paths.c \
+	cmd/guest_show.c \
+	cmd/guest_walk.c \
 	cmd/create_options.c \
 	cmd/amend.c \
 	cmd/bench.c \
 	cmd/bitmap.c \
+	cmd/cat.c \
 	cmd/check.c \
 	cmd/commit.c \
 	cmd/compare.c \
@@ -37,6 +41,9 @@ cmd_img_SOURCES += \
 	cmd/io_open.c \
 	cmd/io_snapshot.c \
 	cmd/io_transfer.c \
+	cmd/ls.c \
+	cmd/ls.h \
+	cmd/ls_show.c \
 	cmd/map.c \
 	cmd/measure.c \
 	cmd/rebase.c \

@@ -11,8 +11,8 @@
 #include "cmd.h"
 
 static const struct cmd *const commands[] = {
-    &cmd_amend,   &cmd_bench,  &cmd_bitmap, &cmd_check,    &cmd_commit,   &cmd_compare,
-    &cmd_convert, &cmd_create, &cmd_dd,     &cmd_info,     &cmd_io,       &cmd_map,
+    &cmd_amend,   &cmd_bench,  &cmd_bitmap, &cmd_cat,      &cmd_check,    &cmd_commit, &cmd_compare,
+    &cmd_convert, &cmd_create, &cmd_dd,     &cmd_info,     &cmd_io,       &cmd_ls,     &cmd_map,
     &cmd_measure, &cmd_rebase, &cmd_resize, &cmd_snapshot, &cmd_sparsify,
 };
 

@@ -848,6 +848,8 @@ IMG_API int img_file_read(img_file *file, uint64_t offset, void *buffer, size_t 
 /* How many bytes from offset on, `length` at most, are all in a *hole, or all not. */
 IMG_API int img_file_run(img_file *file, uint64_t offset, uint64_t length, uint64_t *run,
                          bool *hole, img_error *err);
+/* The digest of the whole, in hexadecimal digits; name: "md5", "sha256", ... For img_free. */
+IMG_API int img_file_digest(img_file *file, const char *name, char **digits, img_error *err);
 IMG_API void img_file_close(img_file *file);
 
 /*
@@ -885,6 +887,8 @@ IMG_API int img_tree_step(img_tree *tree, const img_place *directory, const char
                           img_place *place, img_error *err);
 /* Whether a filesystem is mounted on that directory, which a step into it would lead to. */
 IMG_API bool img_tree_covered(img_tree *tree, const img_place *directory);
+/* Where something is mounted on that directory, its root instead. */
+IMG_API void img_tree_cross(img_tree *tree, img_place *place);
 /* The n-th mount; false past the last one. The strings belong to the tree. */
 IMG_API bool img_tree_mounted(const img_tree *tree, size_t n, const char **device,
                               const char **path);

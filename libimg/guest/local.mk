@@ -19,6 +19,7 @@ libimgall_la_SOURCES += \
 	libimg/guest/ext2_usage.c \
 	libimg/guest/ext2_xattr.c \
 	libimg/guest/file.c \
+	libimg/guest/file_digest.c \
 	libimg/guest/fstab.c \
 	libimg/guest/fs.c \
 	libimg/guest/gpt.c \

@@ -225,3 +225,10 @@ int img_tree_find(img_tree *tree, const char *path, unsigned flags, img_place *p
     end_walk(&walk);
     return rc;
 }
+
+void img_tree_cross(img_tree *tree, img_place *place)
+{
+    struct imgi_mount *blocked;
+
+    imgi_path_cross(tree, false, place, &blocked);
+}

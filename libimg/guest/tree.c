@@ -226,7 +226,6 @@ int img_tree_step(img_tree *tree, const img_place *directory, const char *name, 
                   img_error *err)
 {
     bool up = strcmp(name, "..") == 0;
-    struct imgi_mount *blocked;
     int rc;
 
     *place = *directory;
@@ -238,7 +237,7 @@ int img_tree_step(img_tree *tree, const img_place *directory, const char *name, 
         return 0; /* nothing is above the tree's root */
     rc = img_fs_lookup(place->fs, place->inode, name, &place->inode, err);
     if (rc == 0)
-        imgi_path_cross(tree, false, place, &blocked);
+        img_tree_cross(tree, place);
     return rc;
 }
 
