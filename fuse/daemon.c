@@ -22,7 +22,7 @@
 
 #include "view.h"
 
-#define REQUEST_BYTES 1048576 /* the most that the kernel asks for at once */
+#define READ_AHEAD_KIB 1024 /* the most that the kernel asks for at once */
 #define WORKERS_MIN 4         /* while some wait for a disk, others answer */
 #define WORKERS_MAX 16
 #define IDLE_LOOKS 4 /* looks in the time after which it is idle */
@@ -178,11 +178,9 @@ static void wait_for_end(struct daemon *daemon, unsigned idle_timeout)
 static char *fuse_options(const struct session *session, const struct view *view)
 {
     const struct args *args = session->args;
-    char *list = NULL, fixed[64];
-    bool ok;
+    char *list = NULL;
+    bool ok = !view->read_only || fuse_opt_add_opt(&list, "ro") == 0;
 
-    snprintf(fixed, sizeof(fixed), "max_read=%u%s", REQUEST_BYTES, view->read_only ? ",ro" : "");
-    ok = fuse_opt_add_opt(&list, fixed) == 0;
     if (ok && !args->subtype_given)
         ok = fuse_opt_add_opt(&list, "subtype=imgmount") == 0;
     if (ok && !args->fsname_given) {
@@ -229,7 +227,7 @@ static void read_ahead(dev_t device)
              minor(device));
     file = fopen(name, "we");
     if (file) {
-        fprintf(file, "%d\n", REQUEST_BYTES / 1024);
+        fprintf(file, "%d\n", READ_AHEAD_KIB);
         fclose(file);
     }
 }
