@@ -3,6 +3,7 @@
  *
  * ECMA-119 (ISO 9660) and ECMA-167 (UDF) share a sequence of volume descriptors at 32 KiB.
  */
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -56,6 +57,9 @@ static void set_name(struct imgi_look *look, const uint8_t *descriptor)
 /* ---------------------------------------------------------------------- UDF */
 
 #define ANCHOR 256u /* the sector that says where UDF's descriptors are */
+#define ID_DIGITS 16u
+
+enum { TAG_PRIMARY = 1, TAG_ANCHOR = 2, TAG_LOGICAL = 6, TAG_END = 8 };
 
 /* UDF's text: a byte that says how it is encoded, and how long it is in its last byte. */
 static void set_udf_text(struct imgi_look *look, const uint8_t *text, size_t room)
@@ -68,29 +72,53 @@ static void set_udf_text(struct imgi_look *look, const uint8_t *text, size_t roo
     for (size_t n = 1; n < length && text[0] == 8; n++)
         wide[2 * n - 1] = text[n];
     if (text[0] == 8)
-        imgi_look_label_utf16(look, wide, 2 * (length - 1) + 0, true);
+        imgi_look_label_utf16(look, wide, 2 * (length - 1), true);
     else if (text[0] == 16)
         imgi_look_label_utf16(look, text + 1, (length - 1) & ~(size_t)1, true);
 }
 
+/* The set of volumes has an identifier that begins with digits that nobody else has. */
+static void set_udf_id(struct imgi_look *look, const uint8_t *text)
+{
+    set_udf_text(look, text, 128);
+    if (strspn(look->label, "0123456789abcdefABCDEF") >= ID_DIGITS) {
+        for (size_t n = 0; n < ID_DIGITS; n++)
+            look->uuid[n] = (char)tolower(look->label[n]);
+    }
+    look->uuid[ID_DIGITS] = '\0';
+    look->label[0] = '\0';
+}
+
+static void look_through(struct imgi_look *look, const uint8_t *anchor, uint32_t sector_size)
+{
+    uint32_t count = imgi_get_le32(anchor + 16) / sector_size, first = imgi_get_le32(anchor + 20);
+    uint8_t name[128] = {0}, sector[512];
+
+    for (uint32_t n = 0; n < IMGI_MIN(count, DESCRIPTORS); n++) {
+        if (!imgi_look_read(look, ((uint64_t)first + n) * sector_size, sector, sizeof(sector)) ||
+            imgi_get_le16(sector) == TAG_END)
+            break;
+        if (imgi_get_le16(sector) == TAG_PRIMARY)
+            set_udf_id(look, sector + 72);
+        if (imgi_get_le16(sector) == TAG_LOGICAL)
+            memcpy(name, sector + 84, sizeof(name));
+    }
+    set_udf_text(look, name, sizeof(name));
+}
+
+/* Sectors are those of the disk it was made for. */
 static void look_for_udf_name(struct imgi_look *look)
 {
-    uint8_t sector[SECTOR];
-    uint32_t first, count;
+    static const uint16_t sizes[] = {2048, 512, 4096, 1024};
+    uint8_t anchor[512];
 
-    if (!imgi_look_read(look, ANCHOR * SECTOR, sector, sizeof(sector)) ||
-        imgi_get_le16(sector) != 2)
-        return;
-    count = imgi_get_le32(sector + 16) / SECTOR;
-    first = imgi_get_le32(sector + 20);
-    for (uint32_t n = 0; n < IMGI_MIN(count, DESCRIPTORS); n++) {
-        if (!imgi_look_read(look, ((uint64_t)first + n) * SECTOR, sector, sizeof(sector)) ||
-            imgi_get_le16(sector) == 8)
-            return;
-        if (imgi_get_le16(sector) == 6) {
-            set_udf_text(look, sector + 84, 128);
-            return;
-        }
+    look->label[0] = look->uuid[0] = '\0';
+    for (size_t n = 0; n < IMGI_COUNT(sizes); n++) {
+        if (!imgi_look_read(look, (uint64_t)ANCHOR * sizes[n], anchor, sizeof(anchor)) ||
+            imgi_get_le16(anchor) != TAG_ANCHOR || imgi_get_le32(anchor + 12) != ANCHOR)
+            continue;
+        look_through(look, anchor, sizes[n]);
+        break;
     }
 }
 
@@ -122,7 +150,6 @@ const char *imgi_look_disc(struct imgi_look *look)
     }
     if (!udf)
         return content;
-    look->uuid[0] = '\0';
     look_for_udf_name(look);
     return "udf";
 }
