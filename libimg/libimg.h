@@ -653,13 +653,14 @@ IMG_API int img_amend(img_job *job, img_image *image, const img_options *options
 typedef struct img_sparsify_result {
     uint64_t zeros;         /* bytes of the disk that were stored as zeros, and are so no more */
     uint64_t before, after; /* bytes that the image's files took on their disk, and take */
-    uint64_t reserved[4];
+    uint64_t unused; /* bytes of the disk that were stored, and are zeros now: see img_free_space */
+    uint64_t reserved[3];
 } img_sparsify_result;
 
 /*
  * Give up the space of what the image stores although it is zeros, as far as its format can say
  * that without storing them. The disk stays what it is, also when this is cancelled or the machine
- * stops. The image is open for writing, and nobody writes to it meanwhile. IMG_E_UNSUPPORTED when
+ * stops; what its job's free space has, which counts as zeros, may become zeros. The image is open for writing, and nobody writes to it meanwhile. IMG_E_UNSUPPORTED when
  * its format cannot give up space. Threads and progress of the job count; it may be NULL.
  */
 IMG_API int img_sparsify(img_job *job, img_image *image, img_sparsify_result *result,
@@ -905,21 +906,44 @@ IMG_API int img_guest_inspect(img_guest *guest, unsigned flags, char **json, img
 
 /*
  * What of a disk its guest does not use: space that no partition has, free blocks of filesystems,
- * swap. A job that is given it treats these parts as zeros (img_convert, img_sparsify).
+ * swap. A job that is given it treats these parts as zeros (img_convert, img_sparsify). What is in
+ * doubt counts as used: the space before the first partition, contents that nobody here knows,
+ * filesystems whose journal has not been replayed, partitions that overlap, ...
  */
 typedef struct img_free_space img_free_space;
 enum img_free_flags {
     IMG_FREE_SWAP = 1u << 0 /* the content of swap, too; its header stays */
 };
-/* Of the image that is the disk-th of the guest. What is kept whole is told to the notice. */
+typedef struct img_free_params {
+    unsigned flags;            /* enum img_free_flags */
+    const char *const *ignore; /* device names of volumes that are kept whole */
+    size_t ignore_count;
+} img_free_params;
+/*
+ * Of the image that is the disk-th of the guest. What is kept whole is told to the notice. params
+ * may be NULL. The result stays when the guest is closed.
+ */
 IMG_API int img_free_space_find(img_free_space **space, img_guest *guest, size_t disk,
-                                unsigned flags, img_error *err);
-IMG_API void img_free_space_free(img_free_space *space);
+                                const img_free_params *params, img_error *err);
+IMG_API void img_free_space_free(img_free_space *space); /* NULL is allowed */
 IMG_API uint64_t img_free_space_bytes(const img_free_space *space);
 /* How many bytes from offset on, `length` at most, are all *free, or all not. */
 IMG_API uint64_t img_free_space_run(const img_free_space *space, uint64_t offset, uint64_t length,
                                     bool *free);
-/* Not copied: the caller keeps it until the job has ended. NULL: none. */
+/* What was found in one volume; in the disk itself: between its partitions. */
+typedef struct img_free_volume {
+    const char *device;
+    const char *content; /* as in img_volume */
+    uint64_t bytes;      /* that are not used */
+    const char *kept;    /* why all of it counts as used; NULL: it was understood */
+    uint64_t reserved[2];
+} img_free_volume;
+/* The n-th; false past the last one. */
+IMG_API bool img_free_space_volume(const img_free_space *space, size_t n, img_free_volume *volume);
+/*
+ * Not copied: the caller keeps it until the job has ended. NULL: none. It is of the one source of
+ * img_convert, or of the image of img_sparsify, neither of which has been written to since.
+ */
 IMG_API void img_job_set_free_space(img_job *job, const img_free_space *space);
 
 /* ----------------------------------------------------------------- library */

@@ -123,6 +123,25 @@ int img_fs_usage_of(img_fs *fs, img_fs_usage *usage, img_error *err)
     return rc;
 }
 
+int imgi_fs_unused(img_guest *guest, struct imgi_volume *volume, imgi_unused_fn *fn, void *opaque,
+                   img_error *err)
+{
+    const struct imgi_provider *provider = provider_of(volume->info.content);
+    img_fs *fs;
+    int rc;
+
+    if (!provider || !provider->unused)
+        return imgi_fail(err, IMG_E_UNSUPPORTED, "what %s does not use is not known",
+                         volume->info.content);
+    rc = img_guest_fs(guest, volume->info.device, &fs, err);
+    if (rc < 0)
+        return rc;
+    pthread_mutex_lock(&fs->lock);
+    rc = fs->provider->unused(fs, fn, opaque, err);
+    pthread_mutex_unlock(&fs->lock);
+    return rc;
+}
+
 int img_fs_stat(img_fs *fs, uint64_t inode, img_stat *stat, img_error *err)
 {
     int rc;

@@ -91,8 +91,20 @@ bool imgi_content_is_boot_sector(const uint8_t sector[512]);
 
 /* Whether only the appliance reads that kind of filesystem (img_volume.content). */
 bool imgi_fs_is_for_appliance(const char *content);
+/*
+ * The bytes of a volume that its filesystem does not use, in ascending order, to fn as
+ * imgi_unused_fn (provider.h) takes them. IMG_E_UNSUPPORTED when nobody can tell.
+ */
+int imgi_fs_unused(img_guest *guest, struct imgi_volume *volume,
+                   int (*fn)(void *opaque, uint64_t offset, uint64_t length, img_error *err),
+                   void *opaque, img_error *err);
 /* End all filesystems of a guest's volume. */
 void imgi_fs_close(img_fs *fs);
+
+/* ---- free_space.c ---- */
+
+/* Bytes of the disk that it was found in. */
+uint64_t imgi_free_space_size(const img_free_space *space);
 
 /* ---- guestfs.c ---- */
 

@@ -21,6 +21,9 @@ libimgall_la_SOURCES += \
 	libimg/guest/file.c \
 	libimg/guest/file_digest.c \
 	libimg/guest/fstab.c \
+	libimg/guest/free_search.c \
+	libimg/guest/free_space.c \
+	libimg/guest/free_space.h \
 	libimg/guest/fs.c \
 	libimg/guest/gpt.c \
 	libimg/guest/guest.c \

@@ -163,6 +163,9 @@ static int set_up(struct convert *convert, img_image *target, img_error *err)
         convert->total += img_size(convert->sources[i]);
     if (!node->writable)
         return imgi_fail(err, IMG_E_RDONLY, "the target is not open for writing");
+    if (job->free_space && convert->source_count != 1)
+        return imgi_fail(err, IMG_E_INVAL, "free space is that of one source, and there are %zu",
+                         convert->source_count);
     if (convert->total > node->size)
         return imgi_fail(err, IMG_E_RANGE,
                          "the sources hold %llu bytes, which is more than the target's %llu",
@@ -283,6 +286,8 @@ int img_convert(img_job *given, img_image *const *sources, size_t count, img_ima
     if (!convert.job)
         return IMG_E_NOMEM;
     rc = set_up(&convert, target, err);
+    if (rc == 0)
+        rc = imgi_job_check_free(convert.job, sources[0], err);
     if (rc < 0)
         imgi_error_image(err, target->top->name);
     if (rc == 0)

@@ -25,6 +25,7 @@ static int read_sources(const struct convert *convert, struct thread *thread, ui
         size_t step = (size_t)IMGI_MIN(length, top->size - at);
 
         rc = imgi_node_read(top, at, buffer, step, &thread->scratch[n], err);
+        imgi_job_clear_free(convert->job, at, buffer, step);
         offset += step;
         buffer += step;
         length -= step;

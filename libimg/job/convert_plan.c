@@ -17,20 +17,35 @@ size_t imgi_convert_source(const struct convert *convert, uint64_t *offset)
     return n;
 }
 
+/* The run is cut to what is all free, which is zeros whatever is stored there, or all not. */
+static void apply_free_space(const struct convert *convert, struct imgi_layer_run *run)
+{
+    bool free;
+
+    run->extent.length =
+        imgi_job_free_run(convert->job, run->extent.offset, run->extent.length, &free);
+    if (free)
+        run->extent.kind = IMGI_ZERO;
+}
+
 int imgi_convert_map(const struct convert *convert, uint64_t offset, uint64_t length,
                      struct imgi_layer_run *run, img_error *err)
 {
+    int rc;
+
     struct imgi_node *top = convert->sources[imgi_convert_source(convert, &offset)]->top;
 
     length = IMGI_MIN(length, top->size - offset);
     if (convert->skip_absent) {
-        int rc = imgi_node_map(top, offset, length, &run->extent, err);
-
+        rc = imgi_node_map(top, offset, length, &run->extent, err);
         if (rc < 0 || run->extent.kind == IMGI_ABSENT)
             return rc;
         length = run->extent.length;
     }
-    return imgi_chain_map(top, offset, length, run, err);
+    rc = imgi_chain_map(top, offset, length, run, err);
+    if (rc == 0)
+        apply_free_space(convert, run);
+    return rc;
 }
 
 int imgi_convert_pass(const struct convert *convert, uint64_t offset, img_error *err)

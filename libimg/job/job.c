@@ -3,8 +3,10 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "guest/guest.h"
 #include "job.h"
 
 #define THREADS_MAX 64
@@ -59,6 +61,11 @@ void img_job_set_progress(img_job *job, img_progress_fn *fn, void *opaque)
     job->opaque = opaque;
 }
 
+void img_job_set_free_space(img_job *job, const img_free_space *space)
+{
+    job->free_space = space;
+}
+
 uint64_t img_job_salvaged(const img_job *job)
 {
     return job->salvaged;
@@ -73,6 +80,30 @@ img_job *imgi_job_own(img_job *given, img_job **own, img_error *err)
     if (!*own)
         imgi_fail_nomem(err, "a job");
     return *own;
+}
+
+int imgi_job_check_free(const img_job *job, const img_image *image, img_error *err)
+{
+    if (job->free_space && imgi_free_space_size(job->free_space) != img_size(image))
+        return imgi_fail(err, IMG_E_INVAL, "the free space is that of another disk");
+    return 0;
+}
+
+uint64_t imgi_job_free_run(const img_job *job, uint64_t offset, uint64_t length, bool *free)
+{
+    *free = false;
+    return job->free_space ? img_free_space_run(job->free_space, offset, length, free) : length;
+}
+
+void imgi_job_clear_free(const img_job *job, uint64_t offset, uint8_t *bytes, uint64_t length)
+{
+    bool free;
+
+    for (uint64_t at = 0, step; at < length; at += step) {
+        step = imgi_job_free_run(job, offset + at, length - at, &free);
+        if (free)
+            memset(bytes + at, 0, (size_t)step);
+    }
 }
 
 unsigned imgi_job_threads(const img_job *job)

@@ -17,6 +17,7 @@ struct img_job {
     uint64_t rate;
     img_progress_fn *fn;
     void *opaque;
+    const img_free_space *free_space; /* what counts as zeros, or NULL */
 
     /* The operation that is running. `lock` protects what follows, and serialises fn. */
     pthread_mutex_t lock;
@@ -37,6 +38,12 @@ int imgi_job_advance(img_job *job, uint64_t bytes, img_error *err);
 int imgi_job_throttle(img_job *job, uint64_t bytes, img_error *err);
 /* Bytes that were lost and became zeros. */
 void imgi_job_salvage(img_job *job, uint64_t bytes);
+/* IMG_E_INVAL when the job's free space is not that of the image. */
+int imgi_job_check_free(const img_job *job, const img_image *image, img_error *err);
+/* How many bytes from offset on, `length` at most, all count as zeros (*free), or all do not. */
+uint64_t imgi_job_free_run(const img_job *job, uint64_t offset, uint64_t length, bool *free);
+/* Make zeros of what counts as such, of bytes of the disk that have been read. */
+void imgi_job_clear_free(const img_job *job, uint64_t offset, uint8_t *bytes, uint64_t length);
 /* The threads to use, 1 to 64. */
 unsigned imgi_job_threads(const img_job *job);
 

@@ -3,12 +3,12 @@
  * SPDX-License-Identifier: BSD-2-Clause
  *
  * The disk holds the same before, meanwhile and afterwards, so it can be stopped anywhere, and what
- * stands on the image does not notice. Only what the image itself stores is looked at, in units
+ * stands on the image does not notice. What the job's free space has counts as zeros, and nothing
+ * in the guest will miss it. Only what the image itself stores is looked at, in units
  * that its format can give up, and only those that are all zeros go. Where the format cannot say
  * "zeros" without storing them they stay.
  *
- * look() decides what can go unseen, and what must be read first: parts of the disk that are known
- * to be free in some other way would be said there to be IMGI_WALK_ZERO.
+ * look() decides what can go unseen, and what must be read first.
  */
 #include "util/iszero.h"
 #include "walk.h"
@@ -17,10 +17,11 @@
 #define SPARSE_UNIT 4096u
 
 struct sparsify {
+    const img_job *job;
     struct imgi_node *top;
     uint64_t unit;        /* bytes that are given up as one */
     pthread_mutex_t lock; /* protects what follows */
-    uint64_t zeros;
+    uint64_t zeros, unused;
 };
 
 /* What is stored by the image itself, and whether it must be read. */
@@ -45,10 +46,14 @@ static int look(void *context, uint64_t offset, uint64_t *length, enum imgi_walk
     struct imgi_layer_run run;
     int rc = imgi_chain_map(sparsify->top, offset, *length, &run, err);
 
+    bool free;
+
     if (rc < 0)
         return rc;
     *action = judge(sparsify, &run);
-    *length = run.extent.length;
+    *length = imgi_job_free_run(sparsify->job, offset, run.extent.length, &free);
+    if (free && *action == IMGI_WALK_DATA)
+        *action = IMGI_WALK_ZERO;
     if (*length == left)
         return 0;
     *length = imgi_align_down(*length, sparsify->unit);
@@ -57,6 +62,22 @@ static int look(void *context, uint64_t offset, uint64_t *length, enum imgi_walk
         *length = IMGI_MIN(sparsify->unit, left);
     }
     return 0;
+}
+
+/* These bytes have been given up. */
+static void count(struct sparsify *sparsify, uint64_t offset, uint64_t length)
+{
+    uint64_t unused = 0;
+    bool free;
+
+    for (uint64_t at = 0, step; at < length; at += step) {
+        step = imgi_job_free_run(sparsify->job, offset + at, length - at, &free);
+        unused += free ? step : 0;
+    }
+    pthread_mutex_lock(&sparsify->lock);
+    sparsify->unused += unused;
+    sparsify->zeros += length - unused;
+    pthread_mutex_unlock(&sparsify->lock);
 }
 
 /* What the format cannot give up stays as it is. */
@@ -73,9 +94,7 @@ static int give_up(struct sparsify *sparsify, struct imgi_walk_thread *thread, u
         *err = failure;
     if (rc < 0)
         return rc;
-    pthread_mutex_lock(&sparsify->lock);
-    sparsify->zeros += length;
-    pthread_mutex_unlock(&sparsify->lock);
+    count(sparsify, offset, length);
     return 0;
 }
 
@@ -112,14 +131,17 @@ static int act(void *context, struct imgi_walk_thread *thread, uint64_t offset, 
         return give_up(sparsify, thread, offset, length, err);
     rc = imgi_node_read(sparsify->top, offset, thread->buffers[0], (size_t)length,
                         &thread->scratch[0], err);
+    imgi_job_clear_free(sparsify->job, offset, thread->buffers[0], length);
     return rc < 0 ? rc : give_up_zeros(sparsify, thread, offset, length, err);
 }
 
 static int run(img_image *image, img_job *job, img_sparsify_result *result, img_error *err)
 {
     struct imgi_node *top = image->top;
-    struct sparsify sparsify = {
-        .top = top, .unit = imgi_node_is_identity(top) ? SPARSE_UNIT : top->cluster_size};
+    struct sparsify sparsify = {.job = job,
+                                .top = top,
+                                .unit =
+                                    imgi_node_is_identity(top) ? SPARSE_UNIT : top->cluster_size};
     struct imgi_walk walk = {
         .job = job,
         .phase = "sparsify",
@@ -135,6 +157,7 @@ static int run(img_image *image, img_job *job, img_sparsify_result *result, img_
     rc = imgi_walk_run(&walk, err);
     pthread_mutex_destroy(&sparsify.lock);
     result->zeros = sparsify.zeros;
+    result->unused = sparsify.unused;
     flushed = imgi_node_flush(top, rc == 0 ? err : NULL);
     return rc < 0 ? rc : flushed;
 }
@@ -151,6 +174,8 @@ int img_sparsify(img_job *given, img_image *image, img_sparsify_result *result, 
     if (rc == 0 && !top->driver->zero)
         rc = imgi_fail(err, IMG_E_UNSUPPORTED, "an image of the format '%s' cannot give up space",
                        top->driver->name);
+    if (rc == 0)
+        rc = imgi_job_check_free(job, image, err);
     if (rc == 0)
         rc = run(image, job, result, err);
     result->after = imgi_files_usage(top->files);

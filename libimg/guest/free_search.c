@@ -1,0 +1,258 @@
+/*
+ * What of a disk its guest does not use. SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Everything counts as used until something says that it is not: a filesystem about its own blocks,
+ * or a partition table in good order about what lies between its partitions. What is before the
+ * first partition is the boot loader's; the ends of a disk are those of tables and of RAID.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "free_space.h"
+
+#define EDGE (1u << 20)       /* of a disk, at either end, is never free */
+#define SWAP_HEAD (64u << 10) /* swap's header and signature, at the end of the largest page */
+
+struct search {
+    img_free_space *space;
+    img_guest *guest;
+    const img_free_params *params;
+    struct imgi_volume *disk;
+    struct imgi_volume **volumes; /* the disk's partitions */
+    size_t count;
+    const struct imgi_volume *volume; /* that is being looked at */
+    uint64_t next;                    /* byte of it that was not yet told about */
+};
+
+/* ----------------------------------------------------------------- volumes */
+
+static bool is_ignored(const struct search *search, const struct imgi_volume *volume)
+{
+    for (size_t n = 0; n < search->params->ignore_count; n++) {
+        if (strcmp(search->params->ignore[n], volume->info.device) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* All of it counts as used. Tell the user, if it is not what everybody expects. */
+static int keep(const struct search *search, const struct imgi_volume *volume, const char *why,
+                img_error *err)
+{
+    imgi_free_space_forget(search->space);
+    imgi_guest_notice(search->guest, "%s is kept whole: %s", volume->info.device, why);
+    return imgi_free_space_note(search->space, &volume->info, why, err);
+}
+
+static int keep_silently(const struct search *search, const struct imgi_volume *volume,
+                         const char *why, img_error *err)
+{
+    return imgi_free_space_note(search->space, &volume->info, why, err);
+}
+
+static int take_unused(void *opaque, uint64_t offset, uint64_t length, img_error *err)
+{
+    struct search *search = opaque;
+    const img_volume *info = &search->volume->info;
+
+    if (offset < search->next || !imgi_span_ok(offset, length, info->size))
+        return imgi_fail(err, IMG_E_CORRUPT,
+                         "free space of %" PRIu64 " bytes at %" PRIu64 " makes no sense", length,
+                         offset);
+    search->next = offset + length;
+    return imgi_free_space_add(search->space, info->offset + offset, info->offset + offset + length,
+                               err);
+}
+
+static int search_filesystem(struct search *search, struct imgi_volume *volume, img_error *err)
+{
+    img_error failure = {0};
+    int rc;
+
+    search->volume = volume;
+    search->next = 0;
+    rc = imgi_fs_unused(search->guest, volume, take_unused, search, &failure);
+    if (rc == 0)
+        return imgi_free_space_note(search->space, &volume->info, NULL, err);
+    if (rc != IMG_E_NOMEM)
+        return keep(search, volume, failure.message, err);
+    if (err)
+        *err = failure;
+    return rc;
+}
+
+static int search_swap(struct search *search, const struct imgi_volume *volume, img_error *err)
+{
+    const img_volume *info = &volume->info;
+    uint64_t bytes = info->size > SWAP_HEAD ? info->size - SWAP_HEAD : 0;
+    int rc;
+
+    if (!(search->params->flags & IMG_FREE_SWAP))
+        return keep_silently(search, volume, "swap is kept unless it is asked for", err);
+    rc = imgi_free_space_add(search->space, info->offset + info->size - bytes,
+                             info->offset + info->size, err);
+    return rc < 0 ? rc : imgi_free_space_note(search->space, info, NULL, err);
+}
+
+/* Partitions in which boot loaders and Windows keep something: nobody expects them to be read. */
+static bool is_reserved(const struct imgi_volume *volume)
+{
+    static const char *const types[] = {"21686148-6449-6E6F-744E-656564454649",
+                                        "9E1A2D38-C612-4316-AA26-8B49521E5A8B",
+                                        "E3C9E316-0B5C-4DB8-817D-F92DF00215AE", "0x41"};
+
+    for (size_t n = 0; volume->info.type && n < IMGI_COUNT(types); n++) {
+        if (strcmp(types[n], volume->info.type) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int search_volume(struct search *search, struct imgi_volume *volume, img_error *err)
+{
+    const char *content = volume->info.content;
+
+    if (is_ignored(search, volume))
+        return keep_silently(search, volume, "it is to be ignored", err);
+    if (volume->overlapped)
+        return keep(search, volume, "it overlaps another partition, or the partition table", err);
+    if (!content && is_reserved(volume))
+        return keep_silently(search, volume, "it is reserved for a boot loader or for Windows",
+                             err);
+    if (!content)
+        return keep(search, volume, "what is in it is not known", err);
+    if (strcmp(content, "swap") == 0)
+        return search_swap(search, volume, err);
+    if (!volume->info.holds_filesystem) {
+        char why[96];
+
+        snprintf(why, sizeof(why), "what is in it (%s) cannot be looked into", content);
+        return keep(search, volume, why, err);
+    }
+    return search_filesystem(search, volume, err);
+}
+
+/* ------------------------------------------------------- between partitions */
+
+/* Windows keeps a database about dynamic disks outside of their partitions. */
+static bool is_dynamic(const struct imgi_volume *volume)
+{
+    static const char *const types[] = {"0x42", "AF9B60A0-1431-4F62-BC68-3311714A69AD",
+                                        "5808C8AA-7E8F-42E0-85D2-E1E90434CFB3"};
+
+    for (size_t n = 0; volume->info.type && n < IMGI_COUNT(types); n++) {
+        if (strcmp(types[n], volume->info.type) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int compare_volumes(const void *a, const void *b)
+{
+    const struct imgi_volume *const *left = a, *const *right = b;
+    uint64_t x = (*left)->info.offset, y = (*right)->info.offset;
+
+    return x < y ? -1 : x > y;
+}
+
+static int search_gaps(struct search *search, img_error *err)
+{
+    const struct imgi_volume *disk = search->disk;
+    uint64_t end = IMGI_MIN(disk->usable_end, disk->info.size - IMGI_MIN(disk->info.size, EDGE));
+    uint64_t at = 0;
+    int rc = 0;
+
+    qsort(search->volumes, search->count, sizeof(struct imgi_volume *), compare_volumes);
+    for (size_t n = 0; rc == 0 && n < search->count; n++) {
+        const img_volume *info = &search->volumes[n]->info;
+
+        if (is_dynamic(search->volumes[n])) {
+            return keep(search, disk, "its Windows disk manager keeps data beside the partitions",
+                        err);
+        }
+        if (n > 0 && at >= EDGE) /* what is before the first one is for boot loaders */
+            rc = imgi_free_space_add(search->space, at, IMGI_MIN(info->offset, end), err);
+        at = IMGI_MAX(at, info->offset + info->size);
+    }
+    if (rc == 0 && at >= EDGE)
+        rc = imgi_free_space_add(search->space, at, end, err);
+    return rc < 0 ? rc : imgi_free_space_note(search->space, &disk->info, NULL, err);
+}
+
+static int search_partitions(struct search *search, img_error *err)
+{
+    struct imgi_volume *disk = search->disk;
+    int rc;
+
+    if (disk->info.content) {
+        char why[96];
+
+        snprintf(why, sizeof(why), "it is %s beside its partitions", disk->info.content);
+        return keep(search, disk, why, err);
+    }
+    if (is_ignored(search, disk))
+        rc = keep_silently(search, disk, "it is to be ignored", err);
+    else if (disk->doubtful)
+        rc = keep(search, disk, "what is outside of its partitions may be in use", err);
+    else
+        rc = search_gaps(search, err);
+    for (size_t n = 0; rc == 0 && n < search->count; n++) {
+        if (!search->volumes[n]->extended)
+            rc = search_volume(search, search->volumes[n], err);
+    }
+    return rc;
+}
+
+/* ------------------------------------------------------------------ the search */
+
+/* The disk and its partitions: none of them goes while the guest is there. */
+static int list_volumes(struct search *search, size_t disk, img_error *err)
+{
+    img_guest *guest = search->guest;
+    int rc = 0;
+
+    pthread_mutex_lock(&guest->lock);
+    search->volumes = calloc(guest->volume_count, sizeof(struct imgi_volume *));
+    if (!search->volumes)
+        rc = imgi_fail_nomem(err, "free space");
+    for (size_t n = 0; rc == 0 && n < guest->volume_count; n++) {
+        struct imgi_volume *volume = guest->volumes[n];
+
+        if (volume->info.disk == disk && volume->info.kind == IMG_VOLUME_DISK)
+            search->disk = volume;
+        else if (volume->info.disk == disk && volume->info.kind == IMG_VOLUME_PARTITION)
+            search->volumes[search->count++] = volume;
+    }
+    pthread_mutex_unlock(&guest->lock);
+    return rc;
+}
+
+int img_free_space_find(img_free_space **space, img_guest *guest, size_t disk,
+                        const img_free_params *params, img_error *err)
+{
+    static const img_free_params none;
+    struct search search = {.guest = guest, .params = params ? params : &none};
+    int rc;
+
+    *space = NULL;
+    if (disk >= guest->image_count)
+        return imgi_fail(err, IMG_E_NOENT, "the guest has no disk %zu", disk);
+    search.space = calloc(1, sizeof(*search.space));
+    if (!search.space)
+        return imgi_fail_nomem(err, "free space");
+    search.space->size = img_size(guest->images[disk]);
+    rc = list_volumes(&search, disk, err);
+    if (rc == 0)
+        rc = search.disk->partitioned ? search_partitions(&search, err)
+                                      : search_volume(&search, search.disk, err);
+    free(search.volumes);
+    if (rc < 0) {
+        img_free_space_free(search.space);
+        return rc;
+    }
+    imgi_free_space_merge(search.space);
+    *space = search.space;
+    return 0;
+}
