@@ -8,6 +8,7 @@ libimgall_la_SOURCES += \
 	libimg/guest/content_hfs.c \
 	libimg/guest/content_member.c \
 	libimg/guest/dir.c \
+	libimg/guest/exfat_dir.c \
 	libimg/guest/ext2.c \
 	libimg/guest/ext2.h \
 	libimg/guest/ext2_dir.c \
@@ -18,13 +19,18 @@ libimgall_la_SOURCES += \
 	libimg/guest/ext2_map.c \
 	libimg/guest/ext2_usage.c \
 	libimg/guest/ext2_xattr.c \
+	libimg/guest/fat.c \
+	libimg/guest/fat.h \
+	libimg/guest/fat_dir.c \
+	libimg/guest/fat_super.c \
+	libimg/guest/fat_table.c \
 	libimg/guest/file.c \
 	libimg/guest/file_digest.c \
-	libimg/guest/fstab.c \
 	libimg/guest/free_search.c \
 	libimg/guest/free_space.c \
 	libimg/guest/free_space.h \
 	libimg/guest/fs.c \
+	libimg/guest/fstab.c \
 	libimg/guest/gpt.c \
 	libimg/guest/guest.c \
 	libimg/guest/guest.h \
@@ -33,11 +39,15 @@ libimgall_la_SOURCES += \
 	libimg/guest/inspect_files.c \
 	libimg/guest/inspect_roots.c \
 	libimg/guest/mbr.c \
+	libimg/guest/names.c \
+	libimg/guest/names.h \
 	libimg/guest/partitions.c \
 	libimg/guest/partitions.h \
 	libimg/guest/path.c \
 	libimg/guest/provider.h \
 	libimg/guest/root.c \
+	libimg/guest/runs.c \
+	libimg/guest/runs.h \
 	libimg/guest/tree.c \
 	libimg/guest/tree.h \
 	libimg/guest/tsk.c \
