@@ -898,9 +898,9 @@ enum img_inspect_flags {
     IMG_INSPECT_PACKAGES = 1u << 0 /* list the installed packages too */
 };
 /*
- * The operating systems on the disks, as JSON text: a list, with the keys of virt-inspector
- * ("root", "name", "distro", "arch", "hostname", "mountpoints", "applications", ...). Free it with
- * img_free.
+ * The operating systems on the disks, as JSON text: a list under "operatingsystems", each with the
+ * keys of virt-inspector ("root", "name", "distro", "arch", "hostname", "mountpoints",
+ * "applications", ...). Free it with img_free.
  */
 IMG_API int img_guest_inspect(img_guest *guest, unsigned flags, char **json, img_error *err);
 

@@ -50,4 +50,52 @@ img_dir *imgi_inspect_dir(const struct imgi_inspection *in, const char *path);
 /* The path that this is in other case of letters, malloc'd; NULL: nothing is called like that. */
 char *imgi_inspect_any_case(const struct imgi_inspection *in, const char *path);
 
+/* ---- inspect_release.c ---- */
+
+/* Strings are malloc'd, NULL where there is nothing to say. */
+struct imgi_release {
+    char *distro, *product_name, *variant, *build_id;
+    bool has_major, has_minor;
+    unsigned major, minor; /* 0 where there is none */
+};
+
+void imgi_release_find(const struct imgi_inspection *in, struct imgi_release *release);
+void imgi_release_clear(struct imgi_release *release);
+/* Its identifier in osinfo-db, malloc'd; NULL: not known. */
+char *imgi_release_osinfo(const struct imgi_release *release);
+
+/* The value of a line NAME=VALUE, without quotes, malloc'd; NULL: there is none. */
+char *imgi_inspect_value(const char *text, const char *name);
+/* The first line that is not empty or a comment, malloc'd; NULL: there is none. */
+char *imgi_inspect_first_line(const char *text);
+
+/* ---- inspect_machine.c ---- */
+
+/* libguestfs's name for the processor that the programs are for; NULL: not known. Static. */
+const char *imgi_machine_find(const struct imgi_inspection *in);
+/* Fill in version and build of Windows. */
+void imgi_windows_release(const struct imgi_inspection *in, struct imgi_release *release);
+
+/* ---- inspect_boot.c: what it starts with ---- */
+
+void imgi_boot_say(const struct imgi_inspection *in, struct imgi_info *info);
+
+/* ---- inspect_packages.c ---- */
+
+/* A package. NULL: not said. The strings stay those of who tells of it. */
+struct imgi_package {
+    const char *name, *epoch, *version, *release, *arch, *url, *summary, *description;
+};
+/* Hears of each package. */
+struct imgi_packages {
+    void (*add)(struct imgi_packages *packages, const struct imgi_package *package);
+};
+
+/* The format of packages ("deb") and what manages them ("apt"); NULL: not known. Static. */
+void imgi_packages_kind(const struct imgi_inspection *in, const struct imgi_release *release,
+                        const char **format, const char **management);
+/* Tell of all packages of that format. False: they cannot be read; the notice has heard why. */
+bool imgi_packages_find(const struct imgi_inspection *in, const char *format,
+                        struct imgi_packages *packages);
+
 #endif

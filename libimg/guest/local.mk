@@ -35,9 +35,17 @@ libimgall_la_SOURCES += \
 	libimg/guest/guest.c \
 	libimg/guest/guest.h \
 	libimg/guest/guestfs.c \
+	libimg/guest/inspect.c \
 	libimg/guest/inspect.h \
+	libimg/guest/inspect_boot.c \
 	libimg/guest/inspect_files.c \
+	libimg/guest/inspect_machine.c \
+	libimg/guest/inspect_packages.c \
+	libimg/guest/inspect_release.c \
 	libimg/guest/inspect_roots.c \
+	libimg/guest/inspect_rpm.c \
+	libimg/guest/inspect_rpm.h \
+	libimg/guest/inspect_sqlite.c \
 	libimg/guest/mbr.c \
 	libimg/guest/names.c \
 	libimg/guest/names.h \
