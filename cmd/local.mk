@@ -35,6 +35,7 @@ cmd_img_SOURCES += \
 	cmd/create.c \
 	cmd/dd.c \
 	cmd/info.c \
+	cmd/inspect.c \
 	cmd/io.c \
 	cmd/io.h \
 	cmd/io_commands.c \
