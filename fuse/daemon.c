@@ -23,7 +23,7 @@
 #include "view.h"
 
 #define READ_AHEAD_KIB 1024 /* the most that the kernel asks for at once */
-#define WORKERS_MIN 4         /* while some wait for a disk, others answer */
+#define WORKERS_MIN 4       /* while some wait for a disk, others answer */
 #define WORKERS_MAX 16
 #define IDLE_LOOKS 4 /* looks in the time after which it is idle */
 #define WORKER_ENDED SIGUSR1

@@ -60,34 +60,6 @@ void files_lookup(fuse_req_t request, fuse_ino_t parent, const char *name)
         fuse_reply_err(request, rc);
 }
 
-void files_opendir(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *info)
-{
-    struct files *files = files_of(request);
-    struct handle *handle;
-    struct node node;
-    img_error err = {0};
-
-    if (!node_find(files, ino, &node)) {
-        fuse_reply_err(request, ESTALE);
-        return;
-    }
-    handle = handle_new(files);
-    if (!handle) {
-        fuse_reply_err(request, ENOMEM);
-        return;
-    }
-    if (img_dir_open(&handle->dir, node.fs, node.inode, &err) < 0) {
-        fuse_reply_err(request, node_error(files, &node, "opendir", &err));
-        handle_free(files, handle);
-        return;
-    }
-    info->fh = (uintptr_t)handle;
-    info->keep_cache = 1;
-    info->cache_readdir = 1;
-    if (fuse_reply_open(request, info) < 0)
-        handle_free(files, handle); /* the kernel gave up waiting, and does not know of it */
-}
-
 /* ---------------------------------------------------------------- listing */
 
 /* A reply in the making. */
@@ -147,39 +119,45 @@ static bool add_file(struct listing *listing, const img_dirent *found, off_t nex
     return add(listing, found->name, &entry, next);
 }
 
-static void list(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
-                 const struct fuse_file_info *info, bool plus)
+static void list(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset, bool plus)
 {
-    const struct handle *handle = (const struct handle *)(uintptr_t)info->fh;
-    struct listing listing = {.files = files_of(request), .request = request, .plus = plus};
+    struct listing listing = {
+        .files = files_of(request), .request = request, .plus = plus, .size = size};
+    struct content *content;
     img_dirent entry;
+    int rc;
 
     if (!node_find(listing.files, ino, &listing.directory) || offset < 0) {
         fuse_reply_err(request, EINVAL);
         return;
     }
-    listing.buffer = malloc(size);
-    listing.size = size;
+    rc = contents_use(listing.files, ino, true, &content);
+    if (rc == 0)
+        listing.buffer = malloc(size);
     if (!listing.buffer) {
-        fuse_reply_err(request, ENOMEM);
-        return;
+        fuse_reply_err(request, rc == 0 ? ENOMEM : rc);
+    } else {
+        if (add_dots(&listing, &offset))
+            while (img_dir_entry(content->dir, (size_t)offset - 2, &entry) &&
+                   add_file(&listing, &entry, offset + 1))
+                offset++;
+        fuse_reply_buf(request, listing.buffer, listing.used);
     }
-    if (add_dots(&listing, &offset))
-        while (img_dir_entry(handle->dir, (size_t)offset - 2, &entry) &&
-               add_file(&listing, &entry, offset + 1))
-            offset++;
-    fuse_reply_buf(request, listing.buffer, listing.used);
+    if (rc == 0)
+        contents_done(listing.files, content, listing.used == 0);
     free(listing.buffer);
 }
 
 void files_readdir(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
                    struct fuse_file_info *info)
 {
-    list(request, ino, size, offset, info, false);
+    (void)info;
+    list(request, ino, size, offset, false);
 }
 
 void files_readdirplus(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
                        struct fuse_file_info *info)
 {
-    list(request, ino, size, offset, info, true);
+    (void)info;
+    list(request, ino, size, offset, true);
 }

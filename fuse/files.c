@@ -29,10 +29,13 @@ static void init(void *opaque, struct fuse_conn_info *connection)
 {
     unsigned always = FUSE_CAP_READDIRPLUS | FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_EXPLICIT_INVAL_DATA;
     unsigned never = FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_AUTO_INVAL_DATA;
+    unsigned silent = FUSE_CAP_NO_OPEN_SUPPORT | FUSE_CAP_NO_OPENDIR_SUPPORT;
+    const struct session *session = opaque;
+    struct files *files = session->state;
 
-    (void)opaque;
     connection->want |= connection->capable & always;
     connection->want &= ~never;
+    files->opens = (connection->capable & silent) != silent;
 }
 
 /* ---------------------------------------------------------------- metadata */
@@ -140,55 +143,52 @@ static void statfs_of(fuse_req_t request, fuse_ino_t ino)
 
 /* ---------------------------------------------------------------- content */
 
-static void open_file(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *info)
+/* As node_error, for a file that is open. */
+static int error_of(const struct files *files, fuse_ino_t ino, const char *doing,
+                    const img_error *err)
 {
-    struct files *files = files_of(request);
-    struct handle *handle;
     struct node node;
-    img_error err = {0};
 
-    if (!find(request, ino, &node))
-        return;
-    handle = handle_new(files);
-    if (!handle) {
-        fuse_reply_err(request, ENOMEM);
-        return;
-    }
-    if (img_file_open(&handle->file, node.fs, node.inode, &err) < 0) {
-        fuse_reply_err(request, node_error(files, &node, "open", &err));
-        handle_free(files, handle);
-        return;
-    }
-    info->fh = (uintptr_t)handle;
-    info->keep_cache = 1;
-    info->noflush = 1;
-    if (fuse_reply_open(request, info) < 0)
-        handle_free(files, handle); /* the kernel gave up waiting, and does not know of it */
+    return node_find(files, ino, &node) ? node_error(files, &node, doing, err) : ESTALE;
 }
 
-static void release(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *info)
+/*
+ * There is nothing to be done. A kernel that understands this answer opens files without asking any
+ * more, and keeps what it has read of them.
+ */
+static void open_anything(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *info)
 {
     (void)ino;
-    handle_free(files_of(request), (struct handle *)(uintptr_t)info->fh);
-    fuse_reply_err(request, 0);
+    if (!files_of(request)->opens) {
+        fuse_reply_err(request, ENOSYS);
+        return;
+    }
+    info->keep_cache = 1;
+    info->cache_readdir = 1;
+    info->noflush = 1;
+    fuse_reply_open(request, info);
 }
 
 static void read_file(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
                       struct fuse_file_info *info)
 {
-    const struct handle *handle = (const struct handle *)(uintptr_t)info->fh;
-    char *buffer = malloc(size);
+    struct files *files = files_of(request);
+    struct content *content;
+    char *buffer = NULL;
     img_error err = {0};
-    struct node node;
+    int rc = contents_use(files, ino, false, &content);
 
-    if (!buffer) {
-        fuse_reply_err(request, ENOMEM);
-    } else if (find(request, ino, &node)) {
-        if (img_file_read(handle->file, (uint64_t)offset, buffer, &size, &err) < 0)
-            fuse_reply_err(request, node_error(files_of(request), &node, "read", &err));
-        else
-            fuse_reply_buf(request, buffer, size);
-    }
+    (void)info;
+    if (rc == 0)
+        buffer = malloc(size);
+    if (!buffer)
+        fuse_reply_err(request, rc == 0 ? ENOMEM : rc);
+    else if (img_file_read(content->file, (uint64_t)offset, buffer, &size, &err) < 0)
+        fuse_reply_err(request, error_of(files, ino, "read", &err));
+    else
+        fuse_reply_buf(request, buffer, size);
+    if (rc == 0)
+        contents_done(files, content, false);
     free(buffer);
 }
 
@@ -215,21 +215,24 @@ static int seek(img_file *file, uint64_t *offset, bool hole_wanted, img_error *e
 static void lseek_file(fuse_req_t request, fuse_ino_t ino, off_t offset, int whence,
                        struct fuse_file_info *info)
 {
-    const struct handle *handle = (const struct handle *)(uintptr_t)info->fh;
+    struct files *files = files_of(request);
     uint64_t place = (uint64_t)offset;
+    struct content *content;
     img_error err = {0};
-    struct node node;
     int rc;
 
-    if (!find(request, ino, &node))
-        return;
+    (void)info;
     if (offset < 0 || (whence != SEEK_DATA && whence != SEEK_HOLE)) {
         fuse_reply_err(request, offset < 0 ? ENXIO : EINVAL);
         return;
     }
-    rc = seek(handle->file, &place, whence == SEEK_HOLE, &err);
-    if (rc == EIO)
-        rc = node_error(files_of(request), &node, "lseek", &err);
+    rc = contents_use(files, ino, false, &content);
+    if (rc == 0) {
+        rc = seek(content->file, &place, whence == SEEK_HOLE, &err);
+        contents_done(files, content, false);
+        if (rc == EIO)
+            rc = error_of(files, ino, "lseek", &err);
+    }
     if (rc == 0)
         fuse_reply_lseek(request, (off_t)place);
     else
@@ -248,6 +251,7 @@ static bool start(struct session *session)
     }
     files->session = session;
     pthread_mutex_init(&files->lock, NULL);
+    contents_init(&files->contents);
     session->state = files;
     return mounts_start(files);
 }
@@ -258,8 +262,7 @@ static bool end(struct session *session)
 
     if (!files)
         return true;
-    while (files->handles)
-        handle_free(files, files->handles);
+    contents_end(&files->contents);
     mounts_end(files);
     pthread_mutex_destroy(&files->lock);
     free(files);
@@ -271,13 +274,11 @@ static const struct fuse_lowlevel_ops operations = {
     .lookup = files_lookup,
     .getattr = getattr,
     .readlink = readlink_of,
-    .open = open_file,
+    .open = open_anything,
     .read = read_file,
-    .release = release,
-    .opendir = files_opendir,
+    .opendir = open_anything,
     .readdir = files_readdir,
     .readdirplus = files_readdirplus,
-    .releasedir = release,
     .statfs = statfs_of,
     .getxattr = getxattr_of,
     .listxattr = listxattr_of,

@@ -15,12 +15,23 @@
 
 #define FILES_MOUNTS_MAX 128 /* filesystems under one mount */
 
-/* Something that is open: on a list, so that nothing is left when the mount is ended by force. */
-struct handle {
-    struct handle *next, *previous;
+#define CONTENTS_BUCKETS 256
+
+/* A file or a directory that is open. */
+struct content {
+    fuse_ino_t ino;
     img_file *file; /* or */
     img_dir *dir;
-    uint64_t parent; /* of a directory: st_ino of ".." */
+    unsigned users;
+    struct content *next;          /* in its bucket */
+    struct content *newer, *older; /* in a ring */
+};
+
+struct contents {
+    pthread_mutex_t lock;
+    struct content *buckets[CONTENTS_BUCKETS];
+    struct content recent; /* of the ring: older is the newest, and newer the oldest */
+    size_t count;
 };
 
 struct files {
@@ -31,8 +42,9 @@ struct files {
     /* By number, in the order in which they were found; none is ever changed or taken away. */
     img_fs *filesystems[FILES_MOUNTS_MAX];
     atomic_size_t count;
-    struct handle *handles;
-    pthread_mutex_t lock; /* for adding filesystems and for handles */
+    pthread_mutex_t lock; /* for adding filesystems */
+    bool opens;           /* the kernel says when it opens and closes something */
+    struct contents contents;
 };
 
 /* ---- mounts.c ---- */
@@ -67,16 +79,18 @@ int node_error(const struct files *files, const struct node *node, const char *d
 /* ---- directories.c ---- */
 
 void files_lookup(fuse_req_t request, fuse_ino_t parent, const char *name);
-void files_opendir(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *info);
 void files_readdir(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
                    struct fuse_file_info *info);
 void files_readdirplus(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
                        struct fuse_file_info *info);
 
-/* ---- handles.c ---- */
+/* ---- contents.c ---- */
 
-/* A new one, on the list; NULL: no memory. */
-struct handle *handle_new(struct files *files);
-void handle_free(struct files *files, struct handle *handle);
+void contents_init(struct contents *contents);
+void contents_end(struct contents *contents);
+/* What is in the file or directory, opened if need be. Returns 0 or an errno. */
+int contents_use(struct files *files, fuse_ino_t ino, bool directory, struct content **content);
+/* The use is over. finished: it will hardly be used again soon. */
+void contents_done(struct files *files, struct content *content, bool finished);
 
 #endif

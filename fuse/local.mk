@@ -15,7 +15,7 @@ fuse_imgmount_SOURCES = \
 	fuse/directories.c \
 	fuse/files.c \
 	fuse/files.h \
-	fuse/handles.c \
+	fuse/contents.c \
 	fuse/mounts.c \
 	fuse/nodes.c
 fuse_imgmount_CFLAGS = $(AM_CFLAGS) $(FUSE_CFLAGS)
