@@ -729,6 +729,9 @@ typedef struct img_guest_params {
     uint32_t sector_size;  /* of the disks: 512 or 4096; 0: found by a look at them */
     img_notice_fn *notice; /* NULL: nobody listens */
     void *opaque;
+    /* Passphrases of LUKS volumes in the guest, by the volume's device or UUID, or "all" for any.
+     * NULL: none. Not copied, it stays until img_guest_close. */
+    const img_secrets *secrets;
 } img_guest_params;
 
 /* Find the partitions and what is in them. params may be NULL. */

@@ -31,6 +31,14 @@ bool imgi_fs_is_for_appliance(const char *content)
     return provider_of(content) == &imgi_provider_guestfs;
 }
 
+/* What no range of a disk holds only the appliance has. */
+static const struct imgi_provider *provider_for(const struct imgi_volume *volume)
+{
+    if (!volume->image)
+        return volume->info.holds_filesystem ? &imgi_provider_guestfs : NULL;
+    return provider_of(volume->info.content);
+}
+
 void imgi_fs_close(img_fs *fs)
 {
     if (!fs)
@@ -43,7 +51,7 @@ void imgi_fs_close(img_fs *fs)
 
 static int open_fs(img_guest *guest, struct imgi_volume *volume, img_error *err)
 {
-    const struct imgi_provider *provider = provider_of(volume->info.content);
+    const struct imgi_provider *provider = provider_for(volume);
     img_fs *fs;
     int rc;
 
@@ -68,18 +76,38 @@ static int open_fs(img_guest *guest, struct imgi_volume *volume, img_error *err)
     return 0;
 }
 
+/* Find the volume, and make its provider ready for it. Volumes stay once they are known. */
+static int prepare(img_guest *guest, const char *device, struct imgi_volume **volume,
+                   img_error *err)
+{
+    const struct imgi_provider *provider = NULL;
+    int rc = 0;
+
+    pthread_mutex_lock(&guest->lock);
+    *volume = imgi_guest_find(guest, device);
+    if (*volume && !(*volume)->fs)
+        provider = provider_for(*volume);
+    pthread_mutex_unlock(&guest->lock);
+    if (!*volume)
+        return imgi_fail(err, IMG_E_NOENT, "%s: no such device in the guest", device);
+    if (provider && provider->prepare)
+        rc = provider->prepare(guest, *volume, err);
+    if (rc < 0)
+        imgi_error_prefix(err, "%s", (*volume)->info.device);
+    return rc;
+}
+
 int img_guest_fs(img_guest *guest, const char *device, img_fs **fs, img_error *err)
 {
     struct imgi_volume *volume;
     bool opened = false;
-    int rc = 0;
+    int rc = prepare(guest, device, &volume, err);
 
     *fs = NULL;
+    if (rc < 0)
+        return rc;
     pthread_mutex_lock(&guest->lock);
-    volume = imgi_guest_find(guest, device);
-    if (!volume) {
-        rc = imgi_fail(err, IMG_E_NOENT, "%s: no such device in the guest", device);
-    } else if (!volume->fs) {
+    if (!volume->fs) {
         rc = open_fs(guest, volume, err);
         opened = rc == 0;
     }

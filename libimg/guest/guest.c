@@ -151,6 +151,7 @@ static img_guest *new_guest(img_image *const *images, size_t count, const img_gu
     if (!guest)
         return NULL;
     pthread_mutex_init(&guest->lock, NULL);
+    pthread_mutex_init(&guest->starting, NULL);
     if (params)
         guest->params = *params;
     guest->images = calloc(count, sizeof(*images));
@@ -193,15 +194,11 @@ void img_guest_close(img_guest *guest)
     free(guest->volumes);
     free(guest->images);
     pthread_mutex_destroy(&guest->lock);
+    pthread_mutex_destroy(&guest->starting);
     free(guest);
 }
 
 int img_guest_assemble(img_guest *guest, img_error *err)
 {
-    int rc;
-
-    pthread_mutex_lock(&guest->lock);
-    rc = imgi_guestfs_assemble(guest, err);
-    pthread_mutex_unlock(&guest->lock);
-    return rc;
+    return imgi_guestfs_assemble(guest, err);
 }

@@ -1,7 +1,7 @@
 /*
  * What the parts of libimg/guest/ share. SPDX-License-Identifier: BSD-2-Clause
  *
- * Lock order: guest->lock, then fs->lock. Notices are given without any lock.
+ * Lock order: guest->starting, guest->lock, then fs->lock. Notices are given without any lock.
  */
 #ifndef IMGI_GUEST_H
 #define IMGI_GUEST_H
@@ -28,11 +28,14 @@ struct img_guest {
     img_image **images;
     size_t image_count;
     img_guest_params params;
-    pthread_mutex_t lock; /* protects what follows */
+    pthread_mutex_t starting; /* held while the appliance starts; protects the next two */
+    img_error start_failure;  /* why it does not start */
+    bool assembled;           /* its volumes are known */
+    pthread_mutex_t lock;     /* protects what follows */
     /* Each one is allocated for itself: it stays where it is when others are found. */
     struct imgi_volume **volumes;
     size_t volume_count;
-    struct imgi_assembly *assembly; /* guestfs.c: the appliance, once it has been started */
+    struct imgi_assembly *assembly; /* the appliance, once it has been started */
 };
 
 /* A filesystem. */
@@ -106,9 +109,9 @@ void imgi_fs_close(img_fs *fs);
 /* Bytes of the disk that it was found in. */
 uint64_t imgi_free_space_size(const img_free_space *space);
 
-/* ---- guestfs.c ---- */
+/* ---- guestfs_assembly.c, guestfs_appliance.c ---- */
 
-/* Let the appliance find volumes that are no ranges of disks, and add them. guest->lock is held. */
+/* Let the appliance find volumes that are no ranges of disks, and add them. No lock is held. */
 int imgi_guestfs_assemble(img_guest *guest, img_error *err);
 /* End the appliance. NULL is allowed. */
 void imgi_guestfs_end(struct imgi_assembly *assembly);

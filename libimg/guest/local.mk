@@ -35,6 +35,11 @@ libimgall_la_SOURCES += \
 	libimg/guest/guest.c \
 	libimg/guest/guest.h \
 	libimg/guest/guestfs.c \
+	libimg/guest/guestfs.h \
+	libimg/guest/guestfs_appliance.c \
+	libimg/guest/guestfs_assembly.c \
+	libimg/guest/guestfs_load.c \
+	libimg/guest/guestfs_nodes.c \
 	libimg/guest/inspect.c \
 	libimg/guest/inspect.h \
 	libimg/guest/inspect_boot.c \

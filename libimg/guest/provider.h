@@ -37,6 +37,11 @@ struct imgi_provider {
     const char *library; /* "libext2fs", for messages */
     /* Whether filesystems of that kind (img_volume.content) are its business. */
     bool (*reads)(const char *content);
+    /*
+     * What takes long, before the first filesystem is opened: called without any lock, by several
+     * threads. NULL: nothing does.
+     */
+    int (*prepare)(img_guest *guest, const struct imgi_volume *volume, img_error *err);
     /* Fills fs->state, fs->root, and fs->warning (malloc'd) if there is one. */
     int (*open)(struct img_fs *fs, img_error *err);
     /* Always runs, after a failed open too. */
