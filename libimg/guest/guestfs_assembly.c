@@ -1,6 +1,6 @@
 /*
- * Volumes that the appliance finds: of LVM and RAID, and in LUKS. SPDX-License-Identifier:
- * BSD-2-Clause
+ * Volumes that the appliance finds: of LVM and RAID, and in LUKS.
+ * SPDX-License-Identifier: BSD-2-Clause
  */
 #include "guestfs.h"
 
