@@ -54,6 +54,14 @@ libimgall_la_SOURCES += \
 	libimg/guest/mbr.c \
 	libimg/guest/names.c \
 	libimg/guest/names.h \
+	libimg/guest/ntfs.c \
+	libimg/guest/ntfs.h \
+	libimg/guest/ntfs_compressed.c \
+	libimg/guest/ntfs_dir.c \
+	libimg/guest/ntfs_record.c \
+	libimg/guest/ntfs_special.c \
+	libimg/guest/ntfs_state.c \
+	libimg/guest/ntfs_stream.c \
 	libimg/guest/partitions.c \
 	libimg/guest/partitions.h \
 	libimg/guest/path.c \

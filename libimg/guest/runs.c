@@ -3,7 +3,9 @@
  */
 #include "runs.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Whether such a run goes on where the last one ends. */
 static bool goes_on(const struct imgi_run *last, enum imgi_run_kind kind, uint64_t place)
@@ -57,6 +59,30 @@ void imgi_runs_find(const struct imgi_runs *runs, struct imgi_run *run)
     run->length = IMGI_MIN(run->length, found->length - in);
     run->kind = found->kind;
     run->place = found->place + in;
+}
+
+int imgi_runs_read(const struct imgi_runs *runs, const struct imgi_volume *volume, uint64_t offset,
+                   void *buffer, size_t length, img_error *err)
+{
+    uint8_t *to = buffer;
+
+    if (!imgi_span_ok(offset, length, runs->end))
+        return imgi_fail_errno(err, EIO, "its places end at byte %llu",
+                               (unsigned long long)runs->end);
+    for (size_t done = 0; done < length;) {
+        struct imgi_run run = {.offset = offset + done, .length = length - done};
+        int rc = 0;
+
+        imgi_runs_find(runs, &run);
+        if (run.kind == IMGI_RUN_DATA)
+            rc = imgi_volume_read(volume, run.place, to + done, (size_t)run.length, err);
+        else
+            memset(to + done, 0, (size_t)run.length);
+        if (rc < 0)
+            return rc;
+        done += (size_t)run.length;
+    }
+    return 0;
 }
 
 void imgi_runs_free(struct imgi_runs *runs)

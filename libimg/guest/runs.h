@@ -18,6 +18,9 @@ int imgi_runs_add(struct imgi_runs *runs, uint64_t length, enum imgi_run_kind ki
                   img_error *err);
 /* As a provider's map does, for run->offset below runs->end. */
 void imgi_runs_find(const struct imgi_runs *runs, struct imgi_run *run);
+/* Bytes of the file, all of them below runs->end. */
+int imgi_runs_read(const struct imgi_runs *runs, const struct imgi_volume *volume, uint64_t offset,
+                   void *buffer, size_t length, img_error *err);
 /* The list is empty then. */
 void imgi_runs_free(struct imgi_runs *runs);
 
