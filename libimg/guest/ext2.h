@@ -21,6 +21,7 @@
     X(ext2fs_extent_block_csum_verify)                                                             \
     X(ext2fs_free)                                                                                 \
     X(ext2fs_open2)                                                                                \
+    X(ext2fs_read_ext_attr3)                                                                       \
     X(ext2fs_read_inode2)
 
 struct imgi_ext2_library {
@@ -102,6 +103,8 @@ void imgi_ext2_map_begin(struct imgi_ext2_map *map, struct imgi_ext2 *ext2,
 int imgi_ext2_map_find(struct imgi_ext2_map *map, uint64_t block, struct imgi_ext2_run *run,
                        img_error *err);
 void imgi_ext2_map_end(struct imgi_ext2_map *map);
+/* The first bytes of the file. There is room for all of the blocks that they are in. */
+int imgi_ext2_map_read(struct imgi_ext2_map *map, void *buffer, uint64_t length, img_error *err);
 /* The node of a tree that is in that block, until the next one is read. */
 int imgi_ext2_map_node(struct imgi_ext2_map *map, uint64_t place, const uint8_t **node,
                        img_error *err);
@@ -116,11 +119,34 @@ int imgi_ext2_extents_find(struct imgi_ext2_map *map, uint64_t block, struct img
 int imgi_ext2_list(struct img_fs *fs, uint64_t directory, imgi_entry_fn *entry, void *opaque,
                    img_error *err);
 
+/* ---- ext2_attributes.c ---- */
+
+#define IMGI_EXT2_PREFIX_SYSTEM 7u
+
+struct imgi_ext2_attribute {
+    unsigned prefix; /* a number for what its name begins with */
+    const char *name;
+    size_t name_length;
+    const uint8_t *value; /* NULL: another inode holds it */
+    uint32_t holder;
+    uint32_t length; /* of the value */
+};
+/* Takes one of them, which is valid until it returns; not 0 ends the reading with that code. */
+typedef int imgi_ext2_attribute_fn(void *opaque, const struct imgi_ext2_attribute *attribute,
+                                   img_error *err);
+/* First those in the inode, which have precedence. No other inode may be read meanwhile. */
+int imgi_ext2_attributes(struct imgi_ext2 *ext2, const struct imgi_ext2_inode *inode,
+                         imgi_ext2_attribute_fn *function, void *opaque, img_error *err);
+/* Of a file whose content is in its inode: the first bytes, zeros behind them. */
+int imgi_ext2_inline_read(const struct imgi_ext2_inode *inode, void *buffer, uint64_t length,
+                          img_error *err);
+
 /* ---- ext2_xattr.c ---- */
 
-/* Of a file whose content is in its inode: the first bytes, zeros behind them. */
-int imgi_ext2_inline_read(struct imgi_ext2 *ext2, const struct imgi_ext2_inode *inode, void *buffer,
-                          uint64_t length, img_error *err);
+int imgi_ext2_xattr_names(struct img_fs *fs, uint64_t number, char **names, size_t *length,
+                          img_error *err);
+int imgi_ext2_xattr(struct img_fs *fs, uint64_t number, const char *name, void **value,
+                    size_t *length, img_error *err);
 
 /* ---- ext2_file.c ---- */
 

@@ -87,7 +87,7 @@ static int read_inline(const struct reader *reader, const struct imgi_ext2_inode
     bytes = malloc((size_t)size);
     if (!bytes)
         return imgi_fail_nomem(err, "a directory");
-    rc = imgi_ext2_inline_read(reader->ext2, inode, bytes, size, err);
+    rc = imgi_ext2_inline_read(inode, bytes, size, err);
     if (rc == 0)
         rc = read_entries(reader, bytes + INLINE_PARENT, INLINE_FIRST - INLINE_PARENT, err);
     if (rc == 0 && size > INLINE_FIRST)

@@ -20,8 +20,8 @@ struct content {
 /* An inode has no room for more. */
 #define INLINE_MAX 65536u
 
-static int read_inline(struct imgi_ext2 *ext2, const struct imgi_ext2_inode *inode, uint64_t size,
-                       struct content *content, img_error *err)
+static int read_inline(const struct imgi_ext2_inode *inode, uint64_t size, struct content *content,
+                       img_error *err)
 {
     if (size > INLINE_MAX)
         return imgi_ext2_corrupt(err, "inode %" PRIu32 ": %" PRIu64 " bytes inside of the inode",
@@ -29,7 +29,7 @@ static int read_inline(struct imgi_ext2 *ext2, const struct imgi_ext2_inode *ino
     content->bytes = malloc((size_t)size + 1);
     if (!content->bytes)
         return imgi_fail_nomem(err, "a file");
-    return imgi_ext2_inline_read(ext2, inode, content->bytes, size, err);
+    return imgi_ext2_inline_read(inode, content->bytes, size, err);
 }
 
 int imgi_ext2_file_open(struct img_file *file, img_error *err)
@@ -53,7 +53,7 @@ int imgi_ext2_file_open(struct img_file *file, img_error *err)
     file->state = content;
     file->size = imgi_ext2_inode_length(ext2, inode);
     if (inode->raw->i_flags & EXT4_INLINE_DATA_FL)
-        return read_inline(ext2, inode, file->size, content, err);
+        return read_inline(inode, file->size, content, err);
     imgi_ext2_map_begin(&content->map, ext2, inode);
     return 0;
 }

@@ -147,7 +147,8 @@ static uint64_t allocated(const struct imgi_ext2 *ext2, const struct imgi_ext2_i
         if (raw->i_flags & EXT4_HUGE_FILE_FL)
             return blocks * ext2->fs->blocksize;
     }
-    if (raw->i_flags & EXT4_INLINE_DATA_FL) /* the kernel counts what is in the inode */
+    /* The kernel counts what of a file is in its inode, unlike what of a directory is. */
+    if (raw->i_flags & EXT4_INLINE_DATA_FL && S_ISREG(raw->i_mode))
         blocks += (raw->i_size + 511) / 512;
     return blocks * 512;
 }
@@ -174,20 +175,16 @@ int imgi_ext2_stat(struct img_fs *fs, uint64_t number, img_stat *stat, img_error
 
 /* --------------------------------------------------------- symbolic links */
 
-static int read_slow_link(struct imgi_ext2 *ext2, const struct imgi_ext2_inode *inode, char *target,
-                          img_error *err)
+static int read_slow_link(struct imgi_ext2 *ext2, const struct imgi_ext2_inode *inode,
+                          uint64_t length, char *target, img_error *err)
 {
     struct imgi_ext2_map map = {0};
-    struct imgi_ext2_run run;
-    ext2_ino_t number = inode->number;
     int rc;
 
     imgi_ext2_map_begin(&map, ext2, inode);
-    rc = imgi_ext2_map_find(&map, 0, &run, err);
+    rc = imgi_ext2_map_read(&map, target, length, err);
     imgi_ext2_map_end(&map);
-    if (rc == 0 && run.place == 0)
-        rc = imgi_ext2_corrupt(err, "inode %" PRIu32 ": the link's text is a hole", number);
-    return rc < 0 ? rc : imgi_ext2_read(ext2, run.place, 1, target, err);
+    return rc;
 }
 
 int imgi_ext2_readlink(struct img_fs *fs, uint64_t number, char **target, img_error *err)
@@ -211,11 +208,11 @@ int imgi_ext2_readlink(struct img_fs *fs, uint64_t number, char **target, img_er
     if (!*target)
         return imgi_fail_nomem(err, "a symbolic link");
     if (inode->raw->i_flags & EXT4_INLINE_DATA_FL)
-        rc = imgi_ext2_inline_read(ext2, inode, *target, length, err);
+        rc = imgi_ext2_inline_read(inode, *target, length, err);
     else if (length < sizeof(inode->raw->i_block))
         memcpy(*target, inode->raw->i_block, length);
     else
-        rc = read_slow_link(ext2, inode, *target, err);
+        rc = read_slow_link(ext2, inode, length, *target, err);
     if (rc < 0) {
         free(*target);
         *target = NULL;

@@ -143,4 +143,27 @@ int imgi_ext2_map_find(struct imgi_ext2_map *map, uint64_t block, struct imgi_ex
     return rc;
 }
 
+int imgi_ext2_map_read(struct imgi_ext2_map *map, void *buffer, uint64_t length, img_error *err)
+{
+    uint64_t unit = map->ext2->fs->blocksize, end = (length + unit - 1) / unit;
+    uint8_t *to = buffer;
+    struct imgi_ext2_run run;
+
+    for (uint64_t at = 0, count; at < end; at += count) {
+        int rc = imgi_ext2_map_find(map, at, &run, err);
+
+        if (rc < 0)
+            return rc;
+        count = IMGI_MIN(run.count - (at - run.first), end - at);
+        if (run.place)
+            rc =
+                imgi_ext2_read(map->ext2, run.place + (at - run.first), count, to + at * unit, err);
+        else
+            memset(to + at * unit, 0, count * unit);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
 #endif

@@ -11,6 +11,7 @@ libimgall_la_SOURCES += \
 	libimg/guest/exfat_dir.c \
 	libimg/guest/ext2.c \
 	libimg/guest/ext2.h \
+	libimg/guest/ext2_attributes.c \
 	libimg/guest/ext2_dir.c \
 	libimg/guest/ext2_extents.c \
 	libimg/guest/ext2_file.c \

@@ -148,10 +148,20 @@ static void list_entries(struct list *list, const char *directory)
     close(back);
 }
 
+static void put_target(struct list *list, const char *name)
+{
+    char target[65536];
+    ssize_t length = readlink(name, target, sizeof(target));
+
+    if (length < 0)
+        complain(list, "target", strerror(errno));
+    else
+        put_bytes(target, (size_t)length);
+}
+
 static void list_file(struct list *list, const char *name)
 {
     struct statx found;
-    char target[65536];
     img_stat stat;
 
     put_bytes(list->path, list->length);
@@ -162,11 +172,8 @@ static void list_file(struct list *list, const char *name)
     }
     stat = stat_of(&found);
     put_stat(list, &stat);
-    if (S_ISLNK(stat.mode) && wants(list, TARGET)) {
-        ssize_t length = readlink(name, target, sizeof(target));
-
-        put_bytes(target, length < 0 ? 0 : (size_t)length);
-    }
+    if (S_ISLNK(stat.mode) && wants(list, TARGET))
+        put_target(list, name);
     if (wants(list, XATTRS))
         put_xattrs(list, name);
     if (S_ISREG(stat.mode))
