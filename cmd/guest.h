@@ -85,6 +85,15 @@ bool guest_list(struct cli *cli, const img_place *place, const char *path,
                 struct guest_listing *listing);
 void guest_list_end(struct guest_listing *listing);
 
+/* Directories that have been walked through. Zeroed to begin with. */
+struct guest_seen {
+    img_place *places;  /* fs NULL: free */
+    size_t count, room; /* room: a power of two */
+};
+/* Remember one; *known: it was remembered already. False: there is no memory. */
+bool guest_seen_add(struct guest_seen *seen, const img_place *place, bool *known);
+void guest_seen_clear(struct guest_seen *seen);
+
 /* A file that a walk has come to. */
 struct guest_entry {
     const char *path; /* in the guest */

@@ -12,22 +12,17 @@
 
 #define DEPTH_MAX 4096u
 
-/* Directories, by open addressing; inode numbers are spread by a multiplication. */
-struct seen {
-    img_place *places;  /* fs NULL: free */
-    size_t count, room; /* room: a power of two */
-};
-
 struct walker {
     const struct guest_walk *walk;
-    struct seen seen;
+    struct guest_seen seen;
     char *path;
     size_t room;
 };
 
 /* -------------------------------------------------- directories walked through */
 
-static size_t slot_of(const struct seen *seen, const img_place *place)
+/* By open addressing; inode numbers are spread by a multiplication. */
+static size_t slot_of(const struct guest_seen *seen, const img_place *place)
 {
     uint64_t hash = (place->inode + (uintptr_t)place->fs) * UINT64_C(0x9e3779b97f4a7c15);
     size_t slot = (size_t)(hash >> 20) & (seen->room - 1);
@@ -38,9 +33,9 @@ static size_t slot_of(const struct seen *seen, const img_place *place)
     return slot;
 }
 
-static bool grow(struct seen *seen)
+static bool grow(struct guest_seen *seen)
 {
-    struct seen larger = {.count = seen->count, .room = seen->room ? seen->room * 2 : 256};
+    struct guest_seen larger = {.count = seen->count, .room = seen->room ? seen->room * 2 : 256};
 
     larger.places = calloc(larger.room, sizeof(*larger.places));
     if (!larger.places)
@@ -53,8 +48,7 @@ static bool grow(struct seen *seen)
     return true;
 }
 
-/* Remember a directory; *known: it was remembered. */
-static bool remember(struct seen *seen, const img_place *place, bool *known)
+bool guest_seen_add(struct guest_seen *seen, const img_place *place, bool *known)
 {
     size_t slot;
 
@@ -65,6 +59,12 @@ static bool remember(struct seen *seen, const img_place *place, bool *known)
     if (!*known)
         seen->places[slot] = *place, seen->count++;
     return true;
+}
+
+void guest_seen_clear(struct guest_seen *seen)
+{
+    free(seen->places);
+    *seen = (struct guest_seen){0};
 }
 
 /* ------------------------------------------------------------------ entries */
@@ -162,7 +162,7 @@ static enum guest_next enter(struct walker *walker, const struct guest_entry *en
 
     if (walk->max_depth && entry->depth >= walk->max_depth - 1)
         return GUEST_GO_ON;
-    if (!remember(&walker->seen, &entry->place, &known)) {
+    if (!guest_seen_add(&walker->seen, &entry->place, &known)) {
         cli_fail_nomem(walk->cli);
         return GUEST_STOP;
     }
@@ -215,7 +215,7 @@ bool guest_walk(const struct guest_walk *walk, const char *path, const img_place
     slash = strrchr(walker.path, '/');
     entry.name = slash && slash[1] ? slash + 1 : walker.path;
     next = visit(&walker, &entry, length);
-    free(walker.seen.places);
+    guest_seen_clear(&walker.seen);
     free(walker.path);
     return next != GUEST_STOP;
 }

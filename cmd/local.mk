@@ -34,6 +34,10 @@ cmd_img_SOURCES += \
 	cmd/convert_images.c \
 	cmd/create.c \
 	cmd/dd.c \
+	cmd/diff.c \
+	cmd/diff.h \
+	cmd/diff_file.c \
+	cmd/diff_show.c \
 	cmd/info.c \
 	cmd/inspect.c \
 	cmd/io.c \
