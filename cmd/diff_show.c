@@ -103,8 +103,6 @@ void diff_show_one(struct diff *diff, char sign, const struct guest_entry *entry
 void diff_show_changed(struct diff *diff, const struct guest_entry *a, const struct guest_entry *b,
                        unsigned what)
 {
-    const char *between = "# changed: ";
-
     diff->differs = true;
     if (diff->cli->json) {
         show_json(diff, '=', a, b, what);
@@ -113,11 +111,10 @@ void diff_show_changed(struct diff *diff, const struct guest_entry *a, const str
     if (diff->cli->quiet)
         return;
     show_line(diff, '=', b);
+    printf("# changed:");
     for (size_t n = 0; n < COUNT; n++) {
-        if (what & names[n].bit) {
-            printf("%s%s", between, names[n].name);
-            between = ", ";
-        }
+        if (what & names[n].bit)
+            printf(" %s", names[n].name);
     }
     putchar('\n');
 }

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 cli_tests += tests/cli/cmd-completion.sh
+cli_tests += tests/cli/cmd-diff.sh
 cli_tests += tests/cli/cmd-errors.sh
 cli_tests += tests/cli/cmd-help.sh
 cli_tests += tests/cli/cmd-info.sh
+cli_tests += tests/cli/cmd-inspect.sh
 cli_tests += tests/cli/cmd-interrupt.sh
 cli_tests += tests/cli/cmd-later.sh
 cli_tests += tests/cli/cmd-manpage.sh
