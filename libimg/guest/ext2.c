@@ -74,10 +74,9 @@ static int check_superblock(struct imgi_ext2 *ext2, img_error *err)
     if (super.s_feature_incompat & EXT4_FEATURE_INCOMPAT_64BIT)
         blocks |= (uint64_t)imgi_get_le32((uint8_t *)&super.s_blocks_count_hi) << 32;
     groups = blocks / IMGI_MAX(imgi_get_le32((uint8_t *)&super.s_blocks_per_group), 1);
-    if (groups > DESCRIPTORS_MAX / EXT2_MIN_DESC_SIZE_64BIT)
-        return imgi_fail(err, IMG_E_LIMIT,
-                         "the filesystem has more groups (%" PRIu64 ") than %" PRIu64, groups,
-                         (uint64_t)(DESCRIPTORS_MAX / EXT2_MIN_DESC_SIZE_64BIT));
+    if (blocks > UINT64_MAX / EXT2_MAX_BLOCK_SIZE ||
+        groups > DESCRIPTORS_MAX / EXT2_MIN_DESC_SIZE_64BIT)
+        return imgi_fail(err, IMG_E_LIMIT, "the filesystem has too many blocks: %" PRIu64, blocks);
     return 0;
 }
 
@@ -143,6 +142,7 @@ static void close_fs(struct img_fs *fs)
         return;
     if (ext2->fs)
         ext2->library.ext2fs_free(ext2->fs);
+    imgi_ext2_forget(ext2->listings);
     free(ext2->inode.raw);
     free(ext2);
 }
@@ -154,6 +154,7 @@ const struct imgi_provider imgi_provider_ext2 = {
     .close = close_fs,
     .usage = imgi_ext2_usage,
     .stat = imgi_ext2_stat,
+    .lookup = imgi_ext2_lookup,
     .list = imgi_ext2_list,
     .readlink = imgi_ext2_readlink,
     .xattr_names = imgi_ext2_xattr_names,
@@ -162,6 +163,7 @@ const struct imgi_provider imgi_provider_ext2 = {
     .file_close = imgi_ext2_file_close,
     .map = imgi_ext2_file_map,
     .read = imgi_ext2_file_read,
+    .unused = imgi_ext2_unused,
 };
 
 #else

@@ -15,14 +15,24 @@
 #include <ext2fs/ext2fs.h>
 
 #define IMGI_EXT2_FUNCTIONS(X)                                                                     \
+    X(ext2fs_allocate_block_bitmap)                                                                \
     X(ext2fs_bg_free_blocks_count)                                                                 \
     X(ext2fs_bg_free_inodes_count)                                                                 \
+    X(ext2fs_block_bitmap_loc)                                                                     \
     X(ext2fs_dir_block_csum_verify)                                                                \
     X(ext2fs_extent_block_csum_verify)                                                             \
+    X(ext2fs_find_first_set_block_bitmap2)                                                         \
+    X(ext2fs_find_first_zero_block_bitmap2)                                                        \
     X(ext2fs_free)                                                                                 \
+    X(ext2fs_free_block_bitmap)                                                                    \
+    X(ext2fs_group_desc_csum_verify)                                                               \
+    X(ext2fs_inode_bitmap_loc)                                                                     \
+    X(ext2fs_inode_table_loc)                                                                      \
+    X(ext2fs_mark_block_bitmap_range2)                                                             \
     X(ext2fs_open2)                                                                                \
-    X(ext2fs_read_ext_attr3)                                                                       \
-    X(ext2fs_read_inode2)
+    X(ext2fs_read_block_bitmap)                                                                    \
+                                                                                                   \
+    X(ext2fs_read_ext_attr3) X(ext2fs_read_inode2) X(ext2fs_reserve_super_and_bgd)
 
 struct imgi_ext2_library {
 #define IMGI_EXT2_MEMBER(function) __typeof__(function) *function;
@@ -45,6 +55,8 @@ struct imgi_ext2 {
     ext2_filsys fs;
     img_error io_error;           /* why a read of the volume failed */
     struct imgi_ext2_inode inode; /* the last one that was read */
+    struct imgi_ext2_listing
+        *listings; /* ext2_lookup.c: directories that are kept, the last one first */
 };
 
 /* What our reads give libext2fs when they fail; ext2->io_error says more. */
@@ -148,6 +160,13 @@ int imgi_ext2_xattr_names(struct img_fs *fs, uint64_t number, char **names, size
 int imgi_ext2_xattr(struct img_fs *fs, uint64_t number, const char *name, void **value,
                     size_t *length, img_error *err);
 
+/* ---- ext2_lookup.c ---- */
+
+struct imgi_ext2_listing;
+int imgi_ext2_lookup(struct img_fs *fs, uint64_t directory, const char *name, uint64_t *inode,
+                     img_error *err);
+void imgi_ext2_forget(struct imgi_ext2_listing *listings);
+
 /* ---- ext2_file.c ---- */
 
 int imgi_ext2_file_open(struct img_file *file, img_error *err);
@@ -159,6 +178,12 @@ int imgi_ext2_file_read(struct img_file *file, uint64_t offset, void *buffer, si
 /* ---- ext2_usage.c ---- */
 
 int imgi_ext2_usage(struct img_fs *fs, img_fs_usage *usage, img_error *err);
+
+/* ---- ext2_unused.c ---- */
+
+int imgi_ext2_unused(struct img_fs *fs, imgi_unused_fn *unused, void *opaque, img_error *err);
+/* Mark what the filesystem itself takes: superblocks, descriptors, bitmaps, tables of inodes. */
+int imgi_ext2_mark_metadata(struct imgi_ext2 *ext2, ext2fs_block_bitmap bitmap, img_error *err);
 
 #endif
 #endif

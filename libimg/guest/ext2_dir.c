@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 
 #define ENTRY_HEADER 8u
+/* More could be nothing but the same blocks again and again: it is some million files. */
+#define BYTES_MAX ((uint64_t)256 << 20)
 #define INLINE_PARENT 4u /* an inline directory begins with its parent's inode */
 #define INLINE_FIRST sizeof(((struct ext2_inode *)0)->i_block)
 
@@ -121,7 +123,7 @@ static int read_blocks(const struct reader *reader, const struct imgi_ext2_inode
                        img_error *err)
 {
     struct imgi_ext2 *ext2 = reader->ext2;
-    uint64_t end = imgi_ext2_inode_length(ext2, inode) / ext2->fs->blocksize;
+    uint64_t end = imgi_ext2_inode_length(ext2, inode) / ext2->fs->blocksize, total = 0;
     uint8_t *buffer = malloc(ext2->fs->blocksize);
     struct imgi_ext2_map map = {0};
     struct imgi_ext2_run run;
@@ -130,6 +132,12 @@ static int read_blocks(const struct reader *reader, const struct imgi_ext2_inode
     imgi_ext2_map_begin(&map, ext2, inode);
     for (uint64_t at = 0; rc == 0 && at < end; at = run.first + run.count) {
         rc = imgi_ext2_map_find(&map, at, &run, err);
+        if (rc == 0 && run.place)
+            total += IMGI_MIN(run.first + run.count, end) - at;
+        if (rc == 0 && total > BYTES_MAX / ext2->fs->blocksize)
+            rc = imgi_fail(err, IMG_E_LIMIT,
+                           "inode %" PRIu32 ": a directory of over %" PRIu64 " bytes",
+                           reader->number, BYTES_MAX);
         if (rc == 0 && run.place)
             rc = read_run(reader, &run, at, end, buffer, err);
     }

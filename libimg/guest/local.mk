@@ -17,7 +17,9 @@ libimgall_la_SOURCES += \
 	libimg/guest/ext2_file.c \
 	libimg/guest/ext2_inode.c \
 	libimg/guest/ext2_io.c \
+	libimg/guest/ext2_lookup.c \
 	libimg/guest/ext2_map.c \
+	libimg/guest/ext2_unused.c \
 	libimg/guest/ext2_usage.c \
 	libimg/guest/ext2_xattr.c \
 	libimg/guest/fat.c \

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "guest/provider.h"
 #include "list.h"
 
 static void put_xattrs(struct list *list, uint64_t inode)
@@ -116,7 +117,12 @@ static void list_entries(struct list *list, uint64_t inode)
         img_dir_entry(dir, n, &entries[n]);
     qsort(entries, count, sizeof(*entries), compare_entries);
     for (size_t n = 0; n < count; n++) {
+        uint64_t found = 0;
+
         push(list, entries[n].name);
+        if (img_fs_lookup(list->fs, inode, entries[n].name, &found, &err) < 0 ||
+            found != entries[n].inode)
+            complain(list, "lookup", "does not find what the directory lists");
         list_file(list, entries[n].inode);
         pop(list, length);
     }
@@ -152,6 +158,21 @@ static void list_file(struct list *list, uint64_t inode)
     putchar('\n');
     if (S_ISDIR(stat.mode))
         list_entries(list, inode);
+}
+
+static int print_free(void *opaque, uint64_t offset, uint64_t length, img_error *err)
+{
+    (void)opaque, (void)err;
+    printf("%" PRIu64 " %" PRIu64 "\n", offset, length);
+    return 0;
+}
+
+void list_free(struct list *list)
+{
+    img_error err = {0};
+
+    if (list->fs->provider->unused(list->fs, print_free, NULL, &err) < 0)
+        complain(list, "free", err.message);
 }
 
 void list_filesystem(struct list *list)

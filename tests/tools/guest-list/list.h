@@ -36,6 +36,7 @@ struct list {
     uint8_t *buffer;            /* BUFFER bytes */
     struct imgi_digest *digest; /* SHA-256 */
     bool failed;
+    bool free;  /* list what is not in use */
     img_fs *fs; /* image.c: what is listed */
 };
 
@@ -60,6 +61,8 @@ void pop(struct list *list, size_t length);
 
 /* ---- image.c, kernel.c ---- */
 
+/* Offset and length, in bytes, of what it does not use. */
+void list_free(struct list *list);
 void list_filesystem(struct list *list);
 void list_directory(struct list *list, const char *path);
 

@@ -2,12 +2,13 @@
  * Everything that is in a filesystem, a line for each file, as libimg sees it or as the kernel
  * does, so that the two can be compared. SPDX-License-Identifier: BSD-2-Clause
  *
- *     guest-list [-f FORMAT] [-k KEYS] IMAGE [DEVICE]
+ *     guest-list [-f FORMAT] [-u] [-k KEYS] IMAGE [DEVICE]
  *     guest-list [-k KEYS] -l DIRECTORY
  *
  * Without a DEVICE ("/dev/sda2") it is the first filesystem of the image. A line is the path and,
  * in the order of enum key, KEY=VALUE for each of KEYS ("mode,size"; all if not given). Names
- * are sorted; what is not printable is in octal. runs are data and holes, as far as the file's end.
+ * are sorted; what is not printable is in octal. runs are data and holes, as far as the
+ * file's end. With -u it is offset and length of what the filesystem does not use.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,7 +47,7 @@ static void list_of_image(struct list *list, const char *format, const char *nam
         fprintf(stderr, "%s\n", err.message);
         exit(1);
     }
-    list_filesystem(list);
+    (list->free ? list_free : list_filesystem)(list);
     img_guest_close(guest);
     img_close(image, NULL);
 }
@@ -57,13 +58,15 @@ int main(int argc, char **argv)
     const char *format = NULL, *directory = NULL;
     int option;
 
-    while ((option = getopt(argc, argv, "f:k:l:")) >= 0) {
+    while ((option = getopt(argc, argv, "f:k:l:u")) >= 0) {
         if (option == 'f')
             format = optarg;
         else if (option == 'k')
             list.wanted = parse_keys(optarg);
         else if (option == 'l')
             directory = optarg;
+        else if (option == 'u')
+            list.free = true;
         else
             return 2;
     }
