@@ -26,6 +26,7 @@ cmd_img_SOURCES += \
 	cmd/cat.c \
 	cmd/check.c \
 	cmd/commit.c \
+	cmd/compact.c \
 	cmd/compare.c \
 	cmd/convert.c \
 	cmd/convert.h \

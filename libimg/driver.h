@@ -30,6 +30,7 @@
 #include "util/bytes.h"
 #include "util/checked.h"
 #include "util/crc32c.h"
+#include "util/iszero.h"
 #include "util/scramble.h"
 #include "util/text.h"
 #include "util/utf16.h"
@@ -39,6 +40,7 @@ struct imgi_node;
 struct imgi_files;
 struct imgi_info;
 struct imgi_checker;
+struct imgi_compacter;
 struct imgi_scratch;
 
 /* ---------------------------------------------------------------- extents */
@@ -373,6 +375,12 @@ struct imgi_driver {
     int (*snapshot_view)(struct imgi_node *node, const char *id, const char *name, img_error *err);
     int (*check)(struct imgi_node *node, struct imgi_checker *checker, img_error *err);
     /*
+     * Move what lies at the end of the image's file into its holes and cut the file off behind what
+     * is left. What has been done when it is stopped stays, and the disk is what it was at any
+     * time. Nobody else uses the node. NULL: cannot.
+     */
+    int (*compact)(struct imgi_node *node, struct imgi_compacter *compacter, img_error *err);
+    /*
      * Change options of the image, on disk when it returns. Called without the lock, with the node
      * to itself. Everything that can be refused is refused before anything changes; each of
      * several changes is made as a whole or not at all. NULL: cannot.
@@ -563,6 +571,11 @@ void imgi_info_dict_begin(struct imgi_info *info, const char *key);
 void imgi_info_dict_end(struct imgi_info *info);
 void imgi_info_list_begin(struct imgi_info *info, const char *key);
 void imgi_info_list_end(struct imgi_info *info);
+
+/* In compact: so many bytes have to move, as far as that can be told before. */
+int imgi_compact_begin(struct imgi_compacter *compacter, uint64_t total, img_error *err);
+/* So many have been copied; IMG_E_CANCELLED when the user wants to stop. */
+int imgi_compact_progress(struct imgi_compacter *compacter, uint64_t bytes, img_error *err);
 
 /* ---- check ---- */
 enum imgi_finding {

@@ -666,6 +666,23 @@ typedef struct img_sparsify_result {
 IMG_API int img_sparsify(img_job *job, img_image *image, img_sparsify_result *result,
                          img_error *err);
 
+typedef struct img_compact_result {
+    uint64_t before, after;       /* bytes from the start of the image's file to its end */
+    uint64_t usage_before, usage; /* bytes that it took on its disk, and takes */
+    uint64_t moved;               /* bytes that were copied */
+    uint64_t reserved[4];
+} img_compact_result;
+
+/*
+ * Make the image's file shorter: what lies at its end moves into its holes, and it is cut off
+ * behind what is left. Lost space is found again before. The disk stays what it is, and so do
+ * snapshots and bitmaps; when this is cancelled, fails or the machine stops, what has been moved
+ * stays moved, and at worst some space is lost until the next check or compact. The image is open
+ * for writing, and nobody uses it meanwhile. IMG_E_UNSUPPORTED when its format cannot do that. job
+ * may be NULL.
+ */
+IMG_API int img_compact(img_job *job, img_image *image, img_compact_result *result, img_error *err);
+
 typedef struct img_check_result {
     uint64_t corruptions, leaks; /* found and still there */
     uint64_t corruptions_fixed, leaks_fixed;

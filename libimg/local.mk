@@ -47,6 +47,7 @@ libimgall_la_SOURCES += \
 	libimg/job/behind.h \
 	libimg/job/check.c \
 	libimg/job/commit.c \
+	libimg/job/compact.c \
 	libimg/job/compare.c \
 	libimg/job/convert.c \
 	libimg/job/convert.h \

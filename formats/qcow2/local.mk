@@ -17,6 +17,11 @@ libimgall_la_SOURCES += \
 	formats/qcow2/check_count.c \
 	formats/qcow2/check_snapshots.c \
 	formats/qcow2/check_walk.c \
+	formats/qcow2/compact.c \
+	formats/qcow2/compact.h \
+	formats/qcow2/compact_look.c \
+	formats/qcow2/compact_move.c \
+	formats/qcow2/compact_plan.c \
 	formats/qcow2/compressed.c \
 	formats/qcow2/counts.c \
 	formats/qcow2/create.c \

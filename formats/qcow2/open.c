@@ -409,6 +409,7 @@ const struct imgi_driver imgi_driver_qcow2 = {
     .make_empty = qcow2_make_empty,
     .set_backing = qcow2_set_backing,
     .check = qcow2_check,
+    .compact = qcow2_compact,
     .bitmaps = &qcow2_bitmap_ops,
     .amend = qcow2_amend,
     .measure = qcow2_measure,

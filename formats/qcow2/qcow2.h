@@ -553,6 +553,7 @@ int qcow2_create(struct imgi_create *create, img_error *err);
 int qcow2_measure(const struct imgi_measure *measure, img_measure_result *result, img_error *err);
 int qcow2_info(struct imgi_node *node, struct imgi_info *info, img_error *err);
 int qcow2_check(struct imgi_node *node, struct imgi_checker *checker, img_error *err);
+int qcow2_compact(struct imgi_node *node, struct imgi_compacter *compacter, img_error *err);
 /*
  * The image was not closed properly, and its refcounts may lag behind its tables (lazy refcounts):
  * repair all of it, saying nothing. Fails when something remains that cannot be mended.

@@ -104,9 +104,17 @@ static void change_bitmap(struct recorder *r)
     }
 }
 
+static void compact(struct recorder *r)
+{
+    img_compact_result result;
+    img_error err;
+
+    must("compact", img_compact(NULL, r->image, &result, &err), &err);
+}
+
 static void operate(struct recorder *r)
 {
-    uint64_t choice = cut_random(&r->random, 12);
+    uint64_t choice = cut_random(&r->random, 13);
     img_error err;
 
     if (choice < 6)
@@ -115,6 +123,8 @@ static void operate(struct recorder *r)
         change_bitmap(r);
     else if (choice < 11)
         must("flush", img_flush(r->image, &err), &err);
+    else if (choice < 12)
+        compact(r);
     else
         must("resize",
              img_resize(r->image, BLOCK * (1 + cut_random(&r->random, SIZE_MAXIMUM / BLOCK)), &err),

@@ -266,6 +266,17 @@ static void snapshot_delete(struct recorder *r)
     end(r, true);
 }
 
+/* All that is in memory is on the disk then, too. */
+static void compact(struct recorder *r)
+{
+    img_compact_result result;
+    img_error err;
+
+    begin(r);
+    must("compact", img_compact(NULL, r->image, &result, &err), &err);
+    end(r, true);
+}
+
 static void amend(struct recorder *r)
 {
     static const char *const changes[] = {
@@ -293,7 +304,7 @@ static void amend(struct recorder *r)
 
 static void one_operation(struct recorder *r)
 {
-    uint64_t choice = cut_random(&r->random, 48);
+    uint64_t choice = cut_random(&r->random, 52);
 
     if (choice < 16)
         write_range(r);
@@ -315,6 +326,8 @@ static void one_operation(struct recorder *r)
         snapshot_apply(r);
     else if (choice < 46)
         snapshot_delete(r);
+    else if (choice < 50)
+        compact(r);
     else
         amend(r);
 }

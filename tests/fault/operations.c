@@ -130,6 +130,17 @@ static int discard(img_image *image, struct content *content, img_error *err)
     return img_discard(image, 0, 90 << 10, err);
 }
 
+/* There are holes below what is to move. */
+static int compact(img_image *image, struct content *content, img_error *err)
+{
+    img_compact_result result;
+    int rc;
+
+    content_put(content, 0, 28 << 10, 0);
+    rc = img_zero(image, 0, 28 << 10, IMG_ZERO_UNMAP, err);
+    return rc < 0 ? rc : img_compact(NULL, image, &result, err);
+}
+
 static int grow(img_image *image, struct content *content, img_error *err)
 {
     content_resize(content, 3 * SIZE);
@@ -362,6 +373,9 @@ static const struct operation operations[] = {
     {"amend to version 2", amend_version, KEPT, false, 0, NULL, false},
     {"amend refcount_bits", amend_refcounts, KEPT, false, 0, NULL, false},
     {"amend lazy_refcounts", amend_lazy, PLAIN, false, 0, NULL, false},
+    {"compact", compact, PLAIN, false, 0, NULL, false},
+    {"compact with a snapshot", compact, KEPT, false, 0, NULL, false},
+    {"compact an encrypted image", compact, PLAIN, false, 0, NULL, true},
     {"check -r all", repair, PLAIN, false, IMG_OPEN_CHECK, spoil_counts, false},
     {"check -r leaks", repair_leaks, PLAIN, false, IMG_OPEN_CHECK, spoil_counts, false},
     {"write to an encrypted image", write_new, PLAIN, false, 0, NULL, true},

@@ -86,6 +86,7 @@ interop_tests += tests/interop/cmdline-vdi-vhd.sh
 interop_tests += tests/interop/snapshots.sh
 interop_tests += tests/interop/serve.sh
 interop_tests += tests/interop/sparsify.sh
+interop_tests += tests/interop/compact.sh
 interop_tests += tests/interop/cmdline-layout.sh
 interop_tests += tests/interop/cmdline-encryption.sh
 interop_tests += tests/interop/cmdline-read-only.sh

@@ -224,16 +224,26 @@ static void do_rebase(struct flat *flat)
 
 /* ------------------------------------------------------------------- choice */
 
+static void do_compact(struct flat *flat)
+{
+    img_compact_result result;
+    img_error err;
+
+    flat_must(flat, "compact", img_compact(NULL, flat->image, &result, &err), &err);
+}
+
 /* What changes the whole image. */
 static void do_rare(struct flat *flat)
 {
     unsigned features = flat->shape->features;
-    uint64_t choice = flat_random(flat, 5);
+    uint64_t choice = flat_random(flat, 6);
 
     if (choice == 0)
         do_resize(flat);
     else if (choice == 4)
         flat_bitmap(flat);
+    else if (choice == 5)
+        do_compact(flat);
     else if (choice == 1 && !(features & FLAT_FIXED))
         do_amend(flat);
     else if ((features & FLAT_CHAIN) && flat_random(flat, 2))
