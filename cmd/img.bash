@@ -137,7 +137,11 @@ _img()
         return
     fi
     if [[ $current == -* ]]; then
-        _img_words "$("$program" help --options "$command" 2>/dev/null)"
+        if [ "$command" = mount ]; then # its options are those of imgmount
+            _img_words "$("$program" mount --list-options 2>/dev/null)" --help
+        else
+            _img_words "$("$program" help --options "$command" 2>/dev/null)"
+        fi
         [[ ${COMPREPLY[*]-} != *= ]] || compopt -o nospace 2>/dev/null
         return
     fi

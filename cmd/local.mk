@@ -52,10 +52,12 @@ cmd_img_SOURCES += \
 	cmd/ls_show.c \
 	cmd/map.c \
 	cmd/measure.c \
+	cmd/mount.c \
 	cmd/rebase.c \
 	cmd/resize.c \
 	cmd/snapshot.c \
-	cmd/sparsify.c
+	cmd/sparsify.c \
+	cmd/umount.c
 cmd_img_LDADD += $(JANSSON_LIBS)
 
 dist_man_MANS += cmd/img.1

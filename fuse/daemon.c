@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
@@ -236,6 +237,7 @@ static void read_ahead(dev_t device)
 static bool answers(struct daemon *daemon)
 {
     struct stat root;
+    char name[16];
 
     if (stat(daemon->directory, &root) < 0) {
         log_line(daemon->log, "%s: mounted, and does not answer: %s", daemon->directory,
@@ -243,6 +245,9 @@ static bool answers(struct daemon *daemon)
         return false;
     }
     daemon->device = root.st_dev;
+    /* The name by which "img umount" finds this process. */
+    snprintf(name, sizeof(name), "imgmount-%u", minor(root.st_dev) % 1000000);
+    prctl(PR_SET_NAME, name);
     read_ahead(root.st_dev);
     return true;
 }
@@ -262,7 +267,7 @@ static void block_signals(struct daemon *daemon)
 }
 
 int daemon_run(struct session *session, const struct view *view, const char *directory,
-               void (*ready)(void *opaque), void *opaque)
+               bool (*ready)(void *opaque), void *opaque)
 {
     struct daemon daemon = {.log = session->log, .directory = directory};
     bool ok = false, started;
@@ -272,11 +277,9 @@ int daemon_run(struct session *session, const struct view *view, const char *dir
     if (started)
         daemon.fuse = new_fuse(session, view);
     if (daemon.fuse && fuse_session_mount(daemon.fuse, directory) == 0) {
-        ok = start_workers(&daemon) && answers(&daemon);
-        if (ok) {
-            ready(opaque);
+        ok = start_workers(&daemon) && answers(&daemon) && ready(opaque);
+        if (ok)
             wait_for_end(&daemon, session->args->idle_timeout);
-        }
         stop_workers(&daemon);
         fuse_session_unmount(daemon.fuse);
     }

@@ -7,9 +7,11 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -55,31 +57,51 @@ static void go_away(struct program *program)
     close(program->told);
 }
 
-static void ready(void *opaque)
+static bool ready(void *opaque)
 {
     struct program *program = opaque;
 
-    if (program->args.pid_file)
-        write_pid(program);
+    if (program->args.pid_file && !write_pid(program))
+        return false;
     if (program->told >= 0)
         go_away(program);
+    return true;
+}
+
+/* Whether a FUSE filesystem is mounted there: a second one on top would be an oversight. */
+static bool is_mounted(const char *path, const struct stat *at)
+{
+    struct statfs filesystem;
+    struct stat above;
+    char *parent = NULL;
+    bool mounted = false;
+
+    if (asprintf(&parent, "%s/..", path) < 0)
+        return false;
+    if (statfs(path, &filesystem) == 0 && stat(parent, &above) == 0)
+        mounted = filesystem.f_type == FUSE_SUPER_MAGIC && above.st_dev != at->st_dev;
+    free(parent);
+    return mounted;
 }
 
 /* The name that the directory has wherever one stands; malloc'd. */
 static char *mount_point(struct program *program)
 {
-    const char *name = program->args.directory;
+    const char *name = program->args.directory, *wrong = NULL;
     char *path = realpath(name, NULL);
-    struct stat stat_of;
+    struct stat at;
 
-    if (!path) {
-        log_line(&program->log, "%s: %s", name, strerror(errno));
-    } else if (stat(path, &stat_of) < 0 || !S_ISDIR(stat_of.st_mode)) {
-        log_line(&program->log, "%s: not a directory", name);
-        free(path);
-        return NULL;
-    }
-    return path;
+    if (!path || stat(path, &at) < 0)
+        wrong = strerror(errno);
+    else if (!S_ISDIR(at.st_mode))
+        wrong = "not a directory";
+    else if (is_mounted(path, &at))
+        wrong = "something is already mounted there";
+    if (!wrong)
+        return path;
+    log_line(&program->log, "%s: %s", name, wrong);
+    free(path);
+    return NULL;
 }
 
 static int run(struct program *program)

@@ -38,10 +38,10 @@ extern const struct view view_files;
 
 /*
  * Mount the view at the directory and answer the kernel until it is unmounted, by a signal, by
- * --idle-timeout or by somebody else. ready() is called when the directory shows the view, before
- * the first thread is made. Returns the exit status.
+ * --idle-timeout or by somebody else. ready() is called when the directory shows the view; false
+ * ends it at once. Returns the exit status.
  */
 int daemon_run(struct session *session, const struct view *view, const char *directory,
-               void (*ready)(void *opaque), void *opaque);
+               bool (*ready)(void *opaque), void *opaque);
 
 #endif

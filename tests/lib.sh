@@ -100,6 +100,22 @@ same() {
     cmp -- "$1" "$2" >&2 || fail "$1 and $2 differ"
 }
 
+# need_fuse: skip the test where imgmount cannot mount anything; set IMGMOUNT, also in PATH.
+need_fuse() {
+    IMGMOUNT=$builddir/fuse/imgmount
+    [ -x "$IMGMOUNT" ] || skip "imgmount was not built"
+    need fusermount3 mke2fs
+    [ -w /dev/fuse ] || skip "there is no /dev/fuse"
+    mkdir need_fuse.dir
+    mke2fs -q need_fuse.img 1M
+    "$IMGMOUNT" need_fuse.img need_fuse.dir 2>need_fuse.err || {
+        grep -q 'not permitted' need_fuse.err && skip "mounting is not permitted here"
+        fail "imgmount: $(cat need_fuse.err)"
+    }
+    "$IMG" umount need_fuse.dir
+    export IMGMOUNT PATH="$builddir/fuse:$PATH"
+}
+
 # guest_image: set guest_image to the path of a raw Debian guest disk, made at
 # the first call on this machine and kept in the cache. Not to be changed.
 guest_image() {

@@ -17,7 +17,7 @@ for name in $(grep -oE '^ *img_[a-z0-9_]+;' "$srcdir/libimg/libimg.map" | tr -d 
     grep -qw "$name" "$srcdir/libimg/libimg.3" || complain "libimg.3: $name is missing"
 done
 
-for page in libimg/libimg.3 cmd/img.1; do
+for page in libimg/libimg.3 cmd/img.1 fuse/imgmount.1; do
     man --warnings -l -Tutf8 -Z "$srcdir/$page" 2>warnings >/dev/null
     [ ! -s warnings ] || complain "$page: $(cat warnings)"
 done

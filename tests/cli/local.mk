@@ -3,6 +3,7 @@ cli_tests += tests/cli/cmd-completion.sh
 cli_tests += tests/cli/cmd-diff.sh
 cli_tests += tests/cli/cmd-errors.sh
 cli_tests += tests/cli/cmd-help.sh
+cli_tests += tests/cli/cmd-imgmount.sh
 cli_tests += tests/cli/cmd-info.sh
 cli_tests += tests/cli/cmd-inspect.sh
 cli_tests += tests/cli/cmd-interrupt.sh
