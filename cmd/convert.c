@@ -39,6 +39,7 @@ static const struct cmd_option options[] = {
     {OPT_BITMAPS, "bitmaps", NULL, "copy the persistent dirty bitmaps too"},
     {OPT_SKIP_BROKEN_BITMAPS, "skip-broken-bitmaps", NULL,
      "with --bitmaps: leave out those that are inconsistent"},
+    {OPT_SKIP_FREE, "skip-free", NULL, "leave out what the guest does not use, as sparsify does"},
     {OPT_SALVAGE, "salvage", NULL, "put zeros for what cannot be read, and say how much that was"},
     OPTION_IMAGE_OPTS,
     {OPT_IMAGE_OPTS, "source-image-opts", NULL, NULL},
@@ -148,6 +149,9 @@ static bool take_option(struct cli *cli, void *opaque, int key, const char *valu
     case OPT_TARGET_IS_ZERO:
         args->flags |= IMG_JOB_TARGET_ZERO;
         return true;
+    case OPT_SKIP_FREE:
+        args->free_space.wanted = true;
+        return true;
     case OPT_NO_VERIFY:
         args->flags |= IMG_JOB_NO_VERIFY;
         return true;
@@ -207,6 +211,8 @@ static bool parse(struct cli *cli, struct convert_args *args, int argc, char **a
     args->filename = argv[argc - 1];
     if (args->bitmaps && args->source_count > 1)
         return cli_fail(cli, "Copying bitmaps only possible with single source");
+    if (args->free_space.wanted && args->source_count > 1)
+        return cli_fail(cli, "--skip-free only possible with single source");
     if (args->snapshot && args->source_count > 1)
         return cli_fail(cli, "No support for concatenating multiple snapshot");
     return open_settle(cli, "", &args->target) && open_settle(cli, "source ", &args->source);
@@ -225,6 +231,7 @@ static int run(struct cli *cli, int argc, char **argv)
         convert_images(cli, &args);
     }
     img_options_free(args.options.set);
+    free_space_clear(&args.free_space);
     return cli->status;
 }
 
@@ -248,6 +255,7 @@ const struct cmd cmd_convert = {
         "convert -O vmdk -o subformat=streamOptimized disk.qcow2 disk.vmdk\n"
         "convert -O vmdk -o subformat=streamOptimized disk.qcow2 - | ssh host 'cat >disk.vmdk'\n"
         "convert -n -O raw disk.qcow2 /dev/sdX\n"
+        "convert --skip-free -O qcow2 /dev/sdX disk.qcow2\n"
         "convert -O ova system.qcow2 data.qcow2 machine.ova\n"
         "convert --disk=2 -O qcow2 machine.ova data.qcow2\n"
         "convert -O qcow2 -o help\n",

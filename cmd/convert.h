@@ -4,7 +4,7 @@
 #ifndef CMD_CONVERT_H
 #define CMD_CONVERT_H
 
-#include "cmd.h"
+#include "free_space.h"
 
 /* What the command line asks for. */
 struct convert_args {
@@ -16,6 +16,7 @@ struct convert_args {
     const char *backing, *backing_format;
     const char *snapshot;
     struct progress progress;
+    struct free_space free_space; /* of the source, which is the only one */
     uint64_t sparse, rate;
     unsigned threads;
     unsigned flags; /* of the job */

@@ -174,6 +174,8 @@ bool convert_copy(struct conversion *conversion, img_job *job, img_image *const 
     int rc;
 
     set_up_job(args, job);
+    if (!free_space_find(cli, &args->free_space, sources[0], job))
+        return false;
     args->progress.aside = takes_stdout(args->filename);
     progress_attach(cli, &args->progress, job);
     rc = img_convert(job, sources, count, target, &err);
@@ -212,6 +214,7 @@ static void report_json(const struct conversion *conversion, const img_job *job)
     if (conversion->args->target.format)
         emit_string(&emit, "format", conversion->args->target.format);
     emit_uint(&emit, "salvaged", img_job_salvaged(job));
+    free_space_emit(&emit, &conversion->args->free_space);
     emit_end(&emit, '}');
 }
 

@@ -39,6 +39,8 @@ cmd_img_SOURCES += \
 	cmd/diff.h \
 	cmd/diff_file.c \
 	cmd/diff_show.c \
+	cmd/free_space.c \
+	cmd/free_space.h \
 	cmd/info.c \
 	cmd/inspect.c \
 	cmd/io.c \

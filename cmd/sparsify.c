@@ -2,7 +2,8 @@
  * img sparsify. SPDX-License-Identifier: BSD-2-Clause
  *
  * Into another file it is a conversion, which leaves zeros out anyway; in place, the library gives
- * up what is zeros. Either way it is told how much space that saved.
+ * up what is zeros. What the guest does not use counts as zeros. Either way it is told how much
+ * space that saved.
  */
 #include <inttypes.h>
 #include <jansson.h>
@@ -22,6 +23,9 @@ static const struct cmd_option options[] = {
     {'o', "target-format-options", "LIST", "create options of TARGET, name=value,..."},
     {'o', "options", "LIST", NULL},
     {'c', "compress", NULL, "store the content of TARGET compressed"},
+    {OPT_ZERO_ONLY, "zero-only", NULL, "do not look for what the guest does not use"},
+    {OPT_SWAP, "swap", NULL, "the content of swap is not needed either"},
+    {OPT_IGNORE, "ignore", "DEV", "keep what is in this volume (/dev/sda1); may be repeated"},
     {'m', "parallel", "COUNT", "number of threads, 1 to 64 (default: one a processor, at most 16)"},
     {'m', "threads", "COUNT", NULL},
     {'r', "rate-limit", "RATE", "read no more than so many bytes a second"},
@@ -53,6 +57,14 @@ static bool take_option(struct cli *cli, void *opaque, int key, const char *valu
     case 'c':
         convert->flags |= IMG_JOB_COMPRESS;
         break;
+    case OPT_ZERO_ONLY:
+        convert->free_space.wanted = false;
+        break;
+    case OPT_SWAP:
+        convert->free_space.swap = true;
+        break;
+    case OPT_IGNORE:
+        return free_space_ignore(cli, &convert->free_space, value);
     case 'm':
         return convert_take_threads(cli, convert, value);
     case 'r':
@@ -109,7 +121,8 @@ struct saving {
     const char *filename;
     uint64_t before, after;
     bool has_zeros;
-    uint64_t zeros; /* bytes of the disk whose space was given up */
+    uint64_t zeros, unused; /* bytes of the disk whose space was given up */
+    const struct free_space *free_space;
 };
 
 static void report(const struct cli *cli, const struct saving *saving)
@@ -131,8 +144,11 @@ static void report(const struct cli *cli, const struct saving *saving)
     emit_uint(&emit, "actual-size-before", saving->before);
     emit_uint(&emit, "actual-size", saving->after);
     emit_uint(&emit, "freed", freed);
-    if (saving->has_zeros)
+    if (saving->has_zeros) {
         emit_uint(&emit, "zeros", saving->zeros);
+        emit_uint(&emit, "unused", saving->unused);
+    }
+    free_space_emit(&emit, saving->free_space);
     emit_end(&emit, '}');
 }
 
@@ -158,7 +174,7 @@ static bool usage(struct cli *cli, const char *name, struct open_args open, uint
 static bool copy(struct cli *cli, struct args *args)
 {
     struct convert_args *convert = &args->convert;
-    struct saving saving = {.filename = convert->filename};
+    struct saving saving = {.filename = convert->filename, .free_space = &convert->free_space};
 
     if (!convert_images(cli, convert) ||
         !usage(cli, convert->sources[0], convert->source, &saving.before) ||
@@ -180,6 +196,10 @@ static bool sparsify(struct cli *cli, struct convert_args *convert, img_image *i
         return cli_fail_nomem(cli);
     img_job_set_threads(job, convert->threads);
     img_job_set_rate(job, convert->rate);
+    if (!free_space_find(cli, &convert->free_space, image, job)) {
+        img_job_free(job);
+        return false;
+    }
     progress_attach(cli, &convert->progress, job);
     rc = img_sparsify(job, image, &result, &err);
     progress_finish(&convert->progress, rc == 0);
@@ -188,13 +208,15 @@ static bool sparsify(struct cli *cli, struct convert_args *convert, img_image *i
     saving->before = result.before;
     saving->after = result.after;
     saving->zeros = result.zeros;
+    saving->unused = result.unused;
     return rc == 0 || cli_fail_error(cli, &err, "%s", convert->filename);
 }
 
 static bool change_in_place(struct cli *cli, struct args *args)
 {
     struct convert_args *convert = &args->convert;
-    struct saving saving = {.filename = convert->filename, .has_zeros = true};
+    struct saving saving = {
+        .filename = convert->filename, .has_zeros = true, .free_space = &convert->free_space};
     img_image *image = NULL;
     img_error err = {0};
     bool ok;
@@ -214,6 +236,7 @@ static int run(struct cli *cli, int argc, char **argv)
 {
     struct args args = {
         .convert = {.target = {.cache = IMG_CACHE_UNSAFE, .flags = IMG_OPEN_WRITE},
+                    .free_space = {.wanted = true},
                     .no_report = true},
     };
     int first;
@@ -229,18 +252,21 @@ static int run(struct cli *cli, int argc, char **argv)
     }
 out:
     img_options_free(args.convert.options.set);
+    free_space_clear(&args.convert.free_space);
     return cli->status;
 }
 
 const struct cmd cmd_sparsify = {
     .name = "sparsify",
-    .summary = "give up the space that zeros take in an image",
+    .summary = "give up the space of what a guest does not use, and of zeros",
     .usage = "[OPTION]... FILE TARGET | --in-place [OPTION]... FILE",
-    .about = "Find what is stored although it is nothing but zeros, and leave it out: of a copy, "
-             "TARGET, which\n"
-             "has the format of FILE and no backing image unless said otherwise; or, in place, of "
-             "FILE itself,\n"
-             "whose disk stays what it is even if that is stopped half-way.\n",
+    .about = "Find what is stored although nobody needs it, and leave it out: of a copy, TARGET, "
+             "which has\n"
+             "the format of FILE and no backing image unless said otherwise; or, in place, of FILE "
+             "itself,\n"
+             "whose files stay what they are even if that is stopped half-way. It is free blocks "
+             "of\n"
+             "filesystems, space between partitions, and zeros. What is not understood is kept.\n",
     .examples = "sparsify disk.qcow2 smaller.qcow2\n"
                 "sparsify -c -O qcow2 disk.raw packed.qcow2\n"
                 "sparsify -p --in-place disk.vmdk\n",

@@ -2,8 +2,8 @@
  * The file backend's own struct, which its parts share. SPDX-License-Identifier: BSD-2-Clause
  *
  * Parts: file.c (open, read, write, size), direct.c (O_DIRECT), sparse.c (holes, zeros, shared
- * blocks), lock.c and holder.c (locks), stage.c (files that get their name when complete),
- * replace.c (other content as a whole).
+ * blocks), lock.c and holder.c (locks), attached.c (users that take none), stage.c (files that get
+ * their name when complete), replace.c (other content as a whole).
  */
 #ifndef IMGI_FILE_H
 #define IMGI_FILE_H

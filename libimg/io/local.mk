@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 libimgall_la_SOURCES += \
+	libimg/io/attached.c \
 	libimg/io/backend.h \
 	libimg/io/direct.c \
 	libimg/io/fault.c \

@@ -162,6 +162,16 @@ static int run(img_image *image, img_job *job, img_sparsify_result *result, img_
     return rc < 0 ? rc : flushed;
 }
 
+/* Zeros go unseen. What the guest does not use may be what its kernel is just beginning to use. */
+static int check_attached(const img_job *job, const struct imgi_node *top, img_error *err)
+{
+    int rc = 0;
+
+    for (size_t n = 0; job->free_space && rc == 0 && n < top->files->count; n++)
+        rc = imgi_check_attached(top->files->list[n].path, err);
+    return rc;
+}
+
 int img_sparsify(img_job *given, img_image *image, img_sparsify_result *result, img_error *err)
 {
     struct imgi_node *top = image->top;
@@ -176,6 +186,8 @@ int img_sparsify(img_job *given, img_image *image, img_sparsify_result *result, 
                        top->driver->name);
     if (rc == 0)
         rc = imgi_job_check_free(job, image, err);
+    if (rc == 0)
+        rc = check_attached(job, top, err);
     if (rc == 0)
         rc = run(image, job, result, err);
     result->after = imgi_files_usage(top->files);

@@ -140,7 +140,7 @@ copy "-O vhdx -o block_size=1M" out.vhdx vhdx
 "$IMG" sparsify --output=json -O qcow2 in.img out.qcow2 >out.json
 grep -q '"actual-size-before": '"$before,\$" out.json || fail "JSON: $(cat out.json)"
 grep -q '"freed": [0-9]\{8\}' out.json || fail "JSON: $(cat out.json)"
-"$IMG" sparsify --output=json --in-place out.qcow2 | grep -q '"zeros": 0$' || fail "nothing to free"
+"$IMG" sparsify --output=json --in-place out.qcow2 | grep -q '"zeros": 0,$' || fail "nothing to free"
 
 # ---------------------------------------------------------------- refused, stopped
 

@@ -1,0 +1,94 @@
+/*
+ * Space that a guest does not use. SPDX-License-Identifier: BSD-2-Clause
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "free_space.h"
+
+bool free_space_ignore(struct cli *cli, struct free_space *space, const char *device)
+{
+    const char **ignore = reallocarray(space->ignore, space->ignore_count + 1, sizeof(*ignore));
+
+    if (!ignore)
+        return cli_fail_nomem(cli);
+    space->ignore = ignore;
+    ignore[space->ignore_count++] = device;
+    return true;
+}
+
+static void tell(void *opaque, const char *text)
+{
+    struct cli *cli = opaque;
+
+    if (!cli->quiet)
+        cli_warn(cli, "%s", text);
+}
+
+/* A name that means nothing was typed wrongly, and something would be lost that is to be kept. */
+static bool check_ignored(struct cli *cli, const struct free_space *space, const img_guest *guest)
+{
+    for (size_t n = 0; n < space->ignore_count; n++) {
+        bool found = false;
+        img_volume volume;
+
+        for (size_t m = 0; !found && img_guest_volume(guest, m, &volume, NULL) == 0; m++)
+            found = strcmp(volume.device, space->ignore[n]) == 0;
+        if (!found)
+            return cli_fail_code(cli, IMG_E_NOENT, "--ignore: the disk has no %s",
+                                 space->ignore[n]);
+    }
+    return true;
+}
+
+bool free_space_find(struct cli *cli, struct free_space *space, img_image *image, img_job *job)
+{
+    img_guest_params guest_params = {
+        .flags = IMG_GUEST_NO_APPLIANCE, .notice = tell, .opaque = cli};
+    img_free_params params = {.flags = space->swap ? (unsigned)IMG_FREE_SWAP : 0,
+                              .ignore = space->ignore,
+                              .ignore_count = space->ignore_count};
+    img_guest *guest = NULL;
+    img_error err = {0};
+    bool ok = true;
+
+    if (!space->wanted)
+        return true;
+    if (img_guest_open(&guest, &image, 1, &guest_params, &err) < 0)
+        return cli_fail_error(cli, &err, "%s", img_name(image));
+    ok = check_ignored(cli, space, guest);
+    if (ok && img_free_space_find(&space->found, guest, 0, &params, &err) < 0)
+        ok = cli_fail_error(cli, &err, "%s", img_name(image));
+    img_guest_close(guest);
+    img_job_set_free_space(job, space->found);
+    return ok;
+}
+
+void free_space_emit(struct emit *emit, const struct free_space *space)
+{
+    img_free_volume volume;
+
+    if (!space->found)
+        return;
+    emit_uint(emit, "free-space", img_free_space_bytes(space->found));
+    emit_begin(emit, "volumes", '[');
+    for (size_t n = 0; img_free_space_volume(space->found, n, &volume); n++) {
+        emit_begin(emit, NULL, '{');
+        emit_string(emit, "device", volume.device);
+        if (volume.content)
+            emit_string(emit, "content", volume.content);
+        emit_uint(emit, "free-space", volume.bytes);
+        emit_bool(emit, "understood", !volume.kept);
+        if (volume.kept)
+            emit_string(emit, "kept", volume.kept);
+        emit_end(emit, '}');
+    }
+    emit_end(emit, ']');
+}
+
+void free_space_clear(struct free_space *space)
+{
+    img_free_space_free(space->found);
+    free(space->ignore);
+    *space = (struct free_space){0};
+}
