@@ -913,6 +913,15 @@ IMG_API void img_tree_cross(img_tree *tree, img_place *place);
 /* The n-th mount; false past the last one. The strings belong to the tree. */
 IMG_API bool img_tree_mounted(const img_tree *tree, size_t n, const char **device,
                               const char **path);
+/*
+ * Copy local files and directories into the guest, as "cp -a" does: into the directory `target`, or
+ * one of them to a new name. The images are open for writing. libguestfs's appliance, started for
+ * this alone, mounts what the tree has mounted, and replays journals first. After a failure a part
+ * may have been copied; the filesystems have been unmounted, or are as after a power cut. In any
+ * case the tree and its guest know nothing of what is new: they are to be closed then.
+ */
+IMG_API int img_tree_put(img_tree *tree, const char *const *sources, size_t count,
+                         const char *target, img_error *err);
 
 enum img_inspect_flags {
     IMG_INSPECT_PACKAGES = 1u << 0 /* list the installed packages too */

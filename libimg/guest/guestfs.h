@@ -52,6 +52,14 @@
     F(lgetxattrs)                                                                                  \
     F(free_xattr_list)                                                                             \
     F(lgetxattr)                                                                                   \
+    F(mount)                                                                                       \
+    F(umount_all)                                                                                  \
+    F(tar_in_opts)                                                                                 \
+    F(mkdtemp)                                                                                     \
+    F(rename)                                                                                      \
+    F(rm_rf)                                                                                       \
+    F(realpath)                                                                                    \
+    F(is_dir)                                                                                      \
     F(pread)
 
 struct imgi_guestfs {

@@ -43,6 +43,7 @@ libimgall_la_SOURCES += \
 	libimg/guest/guestfs_assembly.c \
 	libimg/guest/guestfs_load.c \
 	libimg/guest/guestfs_nodes.c \
+	libimg/guest/guestfs_put.c \
 	libimg/guest/inspect.c \
 	libimg/guest/inspect.h \
 	libimg/guest/inspect_boot.c \
