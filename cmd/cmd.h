@@ -51,6 +51,14 @@ enum cmd_key {
     OPT_IGNORE,
     OPT_SWAP,
     OPT_ZERO_ONLY,
+    OPT_FILESYSTEMS,
+    OPT_EXTRA,
+    OPT_PARTITIONS,
+    OPT_PHYSICAL_VOLUMES,
+    OPT_LOGICAL_VOLUMES,
+    OPT_BLOCK_DEVICES,
+    OPT_UUID,
+    OPT_NO_TITLE,
     OPT_DISK,
     OPT_B_DISK,
     OPT_NO_VERIFY,
@@ -103,9 +111,9 @@ struct cmd {
 };
 
 extern const struct cmd cmd_amend, cmd_bench, cmd_bitmap, cmd_cat, cmd_check, cmd_commit,
-    cmd_compact, cmd_compare, cmd_convert, cmd_create, cmd_dd, cmd_diff, cmd_info, cmd_inspect,
-    cmd_io, cmd_ls, cmd_map, cmd_measure, cmd_mount, cmd_rebase, cmd_resize, cmd_snapshot,
-    cmd_sparsify, cmd_umount;
+    cmd_compact, cmd_compare, cmd_convert, cmd_create, cmd_dd, cmd_df, cmd_diff, cmd_filesystems,
+    cmd_info, cmd_inspect, cmd_io, cmd_ls, cmd_map, cmd_measure, cmd_mount, cmd_rebase, cmd_resize,
+    cmd_snapshot, cmd_sparsify, cmd_umount;
 
 /* The n-th subcommand, or NULL past the last one. */
 const struct cmd *cmd_nth(size_t n);

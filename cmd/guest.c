@@ -127,6 +127,14 @@ bool guest_open(struct cli *cli, struct guest *guest, const struct guest_args *a
     return true;
 }
 
+void guest_assemble(struct cli *cli, struct guest *guest)
+{
+    img_error err = {0};
+
+    if (img_guest_assemble(guest->guest, &err) < 0)
+        tell(cli, err.message);
+}
+
 void guest_close(struct guest *guest)
 {
     img_tree_free(guest->tree);

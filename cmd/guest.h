@@ -65,6 +65,8 @@ struct guest {
 
 /* Open its images. To be ended by guest_close, also when it has failed. */
 bool guest_open(struct cli *cli, struct guest *guest, const struct guest_args *args);
+/* Find volumes of LVM and the like, if there may be any; that it cannot be done is a warning. */
+void guest_assemble(struct cli *cli, struct guest *guest);
 /* Mount its filesystems. */
 bool guest_mount(struct cli *cli, struct guest *guest, const struct guest_args *args);
 void guest_close(struct guest *guest);

@@ -25,6 +25,8 @@ cmd_img_SOURCES += \
 	cmd/bitmap.c \
 	cmd/cat.c \
 	cmd/check.c \
+	cmd/columns.c \
+	cmd/columns.h \
 	cmd/commit.c \
 	cmd/compact.c \
 	cmd/compare.c \
@@ -35,10 +37,12 @@ cmd_img_SOURCES += \
 	cmd/convert_images.c \
 	cmd/create.c \
 	cmd/dd.c \
+	cmd/df.c \
 	cmd/diff.c \
 	cmd/diff.h \
 	cmd/diff_file.c \
 	cmd/diff_show.c \
+	cmd/filesystems.c \
 	cmd/free_space.c \
 	cmd/free_space.h \
 	cmd/info.c \

@@ -11,10 +11,11 @@
 #include "cmd.h"
 
 static const struct cmd *const commands[] = {
-    &cmd_amend,   &cmd_bench,   &cmd_bitmap,  &cmd_cat,      &cmd_check,    &cmd_commit,
-    &cmd_compact, &cmd_compare, &cmd_convert, &cmd_create,   &cmd_dd,       &cmd_diff,
-    &cmd_info,    &cmd_inspect, &cmd_io,      &cmd_ls,       &cmd_map,      &cmd_measure,
-    &cmd_mount,   &cmd_rebase,  &cmd_resize,  &cmd_snapshot, &cmd_sparsify, &cmd_umount,
+    &cmd_amend,       &cmd_bench,   &cmd_bitmap,  &cmd_cat,     &cmd_check,  &cmd_commit,
+    &cmd_compact,     &cmd_compare, &cmd_convert, &cmd_create,  &cmd_dd,     &cmd_df,
+    &cmd_filesystems, &cmd_diff,    &cmd_info,    &cmd_inspect, &cmd_io,     &cmd_ls,
+    &cmd_map,         &cmd_measure, &cmd_mount,   &cmd_rebase,  &cmd_resize, &cmd_snapshot,
+    &cmd_sparsify,    &cmd_umount,
 };
 
 const struct cmd *cmd_nth(size_t n)
