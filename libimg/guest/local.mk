@@ -55,6 +55,10 @@ libimgall_la_SOURCES += \
 	libimg/guest/inspect_rpm.c \
 	libimg/guest/inspect_rpm.h \
 	libimg/guest/inspect_sqlite.c \
+	libimg/guest/iso.c \
+	libimg/guest/iso.h \
+	libimg/guest/iso_record.c \
+	libimg/guest/iso_susp.c \
 	libimg/guest/mbr.c \
 	libimg/guest/names.c \
 	libimg/guest/names.h \
