@@ -149,6 +149,7 @@ static bool parse(struct cli *cli, struct diff_args *args, int argc, char **argv
     args->show.detailed = args->show.recursive = true;
     if (!cli_options(cli, argc, argv, take_option, args, &first))
         return false;
+    args->show.no_atime = !args->atime;
     if (args->exit_code)
         cli->fail_status = 2;
     if (args->show.csv && args->show.human)

@@ -100,6 +100,16 @@ void diff_show_one(struct diff *diff, char sign, const struct guest_entry *entry
         show_line(diff, sign, entry);
 }
 
+static void show_names(unsigned what, char between)
+{
+    printf("#%cchanged:", between);
+    for (size_t n = 0; n < COUNT; n++) {
+        if (what & names[n].bit)
+            printf("%c%s", between, names[n].name);
+    }
+    putchar('\n');
+}
+
 void diff_show_changed(struct diff *diff, const struct guest_entry *a, const struct guest_entry *b,
                        unsigned what)
 {
@@ -111,10 +121,5 @@ void diff_show_changed(struct diff *diff, const struct guest_entry *a, const str
     if (diff->cli->quiet)
         return;
     show_line(diff, '=', b);
-    printf("# changed:");
-    for (size_t n = 0; n < COUNT; n++) {
-        if (what & names[n].bit)
-            printf(" %s", names[n].name);
-    }
-    putchar('\n');
+    show_names(what, diff->args->show.csv ? ',' : ' ');
 }

@@ -12,6 +12,7 @@ struct ls_args {
     struct guest_args guest;
     bool detailed, recursive; /* -l, -R */
     bool human, csv, uids, extra_stats, times;
+    bool no_atime; /* of the times, not that of the last access */
     enum ls_time time;
     const char *checksum; /* NULL: none */
 };

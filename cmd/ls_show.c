@@ -131,7 +131,8 @@ static void show_fields(struct ls *ls, const struct guest_entry *entry, const st
         field(ls, args->csv ? "%u" : "%4u", stat->gid);
     }
     if (args->times) {
-        time_field(ls, stat->atime);
+        if (!args->no_atime)
+            time_field(ls, stat->atime);
         time_field(ls, stat->mtime);
         time_field(ls, stat->ctime);
     }

@@ -83,24 +83,13 @@ static void say_mountpoints(const struct imgi_inspection *in, struct imgi_info *
     imgi_info_list_end(info);
 }
 
-static bool is_mounted(const struct imgi_inspection *in, const char *device)
-{
-    const char *mounted, *path;
-
-    for (size_t n = 0; img_tree_mounted(in->tree, n, &mounted, &path); n++) {
-        if (strcmp(mounted, device) == 0)
-            return true;
-    }
-    return false;
-}
-
 static void say_filesystems(const struct imgi_inspection *in, struct imgi_info *info)
 {
     img_volume volume;
 
     imgi_info_list_begin(info, "filesystems");
     for (size_t n = 0; img_guest_volume(in->guest, n, &volume, NULL) == 0; n++) {
-        if (!is_mounted(in, volume.device))
+        if (!imgi_inspect_is_mounted(in, volume.device))
             continue;
         imgi_info_dict_begin(info, NULL);
         imgi_info_string(info, "dev", volume.device);

@@ -35,6 +35,7 @@ struct imgi_inspection {
     img_guest *guest;
     img_tree *tree;
     const struct imgi_root *root;
+    const char *device; /* when the tree is not the system's: whose it is */
 };
 
 /* The type (S_IFMT) of what is there, behind symbolic links or, with flags, not; 0: nothing. */
@@ -47,6 +48,8 @@ img_file *imgi_inspect_open(const struct imgi_inspection *in, const char *path);
 char *imgi_inspect_text(const struct imgi_inspection *in, const char *path, size_t limit);
 /* NULL: not there. */
 img_dir *imgi_inspect_dir(const struct imgi_inspection *in, const char *path);
+/* Whether the filesystem of that device is somewhere in the tree. */
+bool imgi_inspect_is_mounted(const struct imgi_inspection *in, const char *device);
 /* The path that this is in other case of letters, malloc'd; NULL: nothing is called like that. */
 char *imgi_inspect_any_case(const struct imgi_inspection *in, const char *path);
 

@@ -11,6 +11,9 @@
 
 #define LISTED_MAX 1000u /* kernels or programs of one directory */
 
+/* GPT's type of partition. */
+#define EFI_SYSTEM "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
+
 /* ---------------------------------------------------------------- kernels */
 
 /* Versions, each once, in the order of their names. */
@@ -110,10 +113,14 @@ static const struct {
     {"windows", "/ntldr"},
 };
 
-static void say_loader(struct imgi_info *info, const char *type, const char *path)
+/* device: NULL when the path is one of the system's. */
+static void say_loader(struct imgi_info *info, const char *type, const char *device,
+                       const char *path)
 {
     imgi_info_dict_begin(info, NULL);
     imgi_info_string(info, "type", type);
+    if (device)
+        imgi_info_string(info, "dev", device);
     imgi_info_string(info, "path", path);
     imgi_info_dict_end(info);
 }
@@ -129,7 +136,7 @@ static void say_configured(const struct imgi_inspection *in, struct imgi_info *i
             continue;
         path = windows ? imgi_inspect_any_case(in, loaders[n].path) : strdup(loaders[n].path);
         if (path && imgi_inspect_is_file(in, path))
-            say_loader(info, loaders[n].type, path);
+            say_loader(info, loaders[n].type, NULL, path);
         free(path);
     }
 }
@@ -155,13 +162,13 @@ static void say_programs(const struct imgi_inspection *in, struct imgi_info *inf
             continue;
         imgi_text_add(&path, "%s/%s", directory, entry.name);
         if (!path.failed && imgi_inspect_is_file(in, path.bytes))
-            say_loader(info, "efi", path.bytes);
+            say_loader(info, "efi", in->device, path.bytes);
         free(path.bytes);
     }
     img_dir_close(dir);
 }
 
-/* Each vendor has a directory there. */
+/* Each vendor has a directory there; Microsoft's are one deeper. */
 static void say_vendors(const struct imgi_inspection *in, struct imgi_info *info,
                         const char *partition)
 {
@@ -174,20 +181,48 @@ static void say_vendors(const struct imgi_inspection *in, struct imgi_info *info
         imgi_text_add(&path, "%s/%s", partition, entry.name);
         if (!path.failed)
             say_programs(in, info, path.bytes);
+        imgi_text_add(&path, "/Boot");
+        if (!path.failed)
+            say_programs(in, info, path.bytes);
         free(path.bytes);
     }
     img_dir_close(dir);
 }
 
+/* Of partitions that the system does not mount. */
+static void say_partition(const struct imgi_inspection *in, struct imgi_info *info,
+                          const char *device)
+{
+    struct imgi_inspection there = {.guest = in->guest, .root = in->root, .device = device};
+
+    if (img_tree_new(&there.tree, in->guest, NULL) < 0)
+        return;
+    if (img_tree_mount(there.tree, device, "/", NULL) == 0)
+        say_vendors(&there, info, "/EFI");
+    img_tree_free(there.tree);
+}
+
+static void say_partitions(const struct imgi_inspection *in, struct imgi_info *info)
+{
+    img_volume volume;
+
+    for (size_t n = 0; img_guest_volume(in->guest, n, &volume, NULL) == 0; n++) {
+        if (volume.type && volume.holds_filesystem && !imgi_inspect_is_mounted(in, volume.device) &&
+            (strcasecmp(volume.type, EFI_SYSTEM) == 0 || strcmp(volume.type, "0xef") == 0))
+            say_partition(in, info, volume.device);
+    }
+}
+
 void imgi_boot_say(const struct imgi_inspection *in, struct imgi_info *info)
 {
-    static const char *const partitions[] = {"/boot/efi/EFI", "/efi/EFI", "/boot/EFI"};
+    static const char *const directories[] = {"/boot/efi/EFI", "/efi/EFI", "/boot/EFI"};
 
     if (strcmp(in->root->name, "linux") == 0)
         say_kernels(in, info);
     imgi_info_list_begin(info, "boot_loaders");
     say_configured(in, info);
-    for (size_t n = 0; n < IMGI_COUNT(partitions); n++)
-        say_vendors(in, info, partitions[n]);
+    for (size_t n = 0; n < IMGI_COUNT(directories); n++)
+        say_vendors(in, info, directories[n]);
+    say_partitions(in, info);
     imgi_info_list_end(info);
 }

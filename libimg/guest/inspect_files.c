@@ -112,6 +112,17 @@ img_dir *imgi_inspect_dir(const struct imgi_inspection *in, const char *path)
     return dir;
 }
 
+bool imgi_inspect_is_mounted(const struct imgi_inspection *in, const char *device)
+{
+    const char *mounted, *path;
+
+    for (size_t n = 0; img_tree_mounted(in->tree, n, &mounted, &path); n++) {
+        if (strcmp(mounted, device) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* Append the entry that name is in another case. */
 static bool add_entry(const struct imgi_inspection *in, struct imgi_text *path, const char *name,
                       size_t length)

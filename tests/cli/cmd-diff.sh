@@ -103,6 +103,11 @@ lines --dir-links | grep -qx '= /dir' || fail "--dir-links finds nothing"
 
 note "columns"
 "$IMG" diff --uids --csv a.img b.img | grep -qx '=,-,0644,6,1000,0,/etc/owner' || fail "no such CSV"
+"$IMG" diff --csv a.img b.img | grep -qx '#,changed:,st_uid' || fail "no changes in CSV"
+[ "$("$IMG" diff --times --time-t a.img b.img | awk '/added$/ { print NF }')" = 7 ] ||
+    fail "--times does not show two times"
+[ "$("$IMG" diff --times --atime --time-t a.img b.img | awk '/added$/ { print NF }')" = 8 ] ||
+    fail "--times --atime does not show three"
 "$IMG" diff --all --time-t a.img b.img | grep -q '^+ - .* /etc/added$' || fail "no line with --all"
 "$IMG" diff -h a.img b.img | grep -q '^= - 0644  *19 /etc/changed$' || fail "no line with -h"
 
