@@ -139,7 +139,7 @@ imgmount -o "m=/dev/sda:/,uid=1234,gid=77,umask=027,noexec,fsname=a\\,b,idle_tim
 line=$(grep " $test_dir/dir " /proc/mounts)
 [[ $line == "a,b "* ]] || fail "fsname: $line"
 for option in ro nodev nosuid noexec; do
-    [[ ,${line#* fuse.imgmount }, == *[,\ ]$option[,\ ]* ]] || fail "$option: $line"
+    [[ ,${line#* fuse.imgmount }, == *[,\ ]"$option"[,\ ]* ]] || fail "$option: $line"
 done
 expect_fail 1 "Read-only file system" touch dir/new
 "$IMG" umount dir

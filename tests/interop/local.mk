@@ -72,6 +72,7 @@ interop_tests += tests/interop/damage.sh
 interop_tests += tests/interop/killed.sh
 interop_tests += tests/interop/determinism.sh
 interop_tests += tests/interop/reflink.sh
+interop_tests += tests/interop/mount-files.sh
 interop_tests += tests/interop/locks.sh
 interop_tests += tests/interop/cache-none.sh
 interop_tests += tests/interop/cache-huge.sh
