@@ -111,13 +111,13 @@ struct cmd {
 };
 
 extern const struct cmd cmd_amend, cmd_bench, cmd_bitmap, cmd_cat, cmd_check, cmd_commit,
-    cmd_compact, cmd_compare, cmd_convert, cmd_create, cmd_dd, cmd_df, cmd_diff, cmd_filesystems,
-    cmd_info, cmd_inspect, cmd_io, cmd_ls, cmd_map, cmd_measure, cmd_mount, cmd_rebase, cmd_resize,
-    cmd_snapshot, cmd_sparsify, cmd_umount;
+    cmd_compact, cmd_compare, cmd_convert, cmd_cp, cmd_create, cmd_dd, cmd_df, cmd_diff,
+    cmd_filesystems, cmd_find, cmd_info, cmd_inspect, cmd_io, cmd_ls, cmd_map, cmd_measure,
+    cmd_mount, cmd_rebase, cmd_resize, cmd_snapshot, cmd_sparsify, cmd_tar, cmd_umount;
 
 /* The n-th subcommand, or NULL past the last one. */
 const struct cmd *cmd_nth(size_t n);
-const struct cmd *cmd_find(const char *name);
+const struct cmd *cmd_by_name(const char *name);
 
 /* One run of the program. */
 struct cli {

@@ -253,7 +253,7 @@ static bool may_enter(struct diff *diff, const struct guest_entry *directory)
 {
     bool known;
 
-    if (!guest_seen_add(&diff->seen, &directory->place, &known))
+    if (!guest_places_add(&diff->seen, &directory->place, &known))
         return cli_fail_nomem(diff->cli);
     if (!known && directory->depth < DEPTH_MAX)
         return true;
@@ -326,7 +326,7 @@ static int run(struct cli *cli, int argc, char **argv)
             cli->status = 1;
     }
     free(diff.buffer);
-    guest_seen_clear(&diff.seen);
+    guest_places_clear(&diff.seen);
     for (int n = 0; n < 2; n++) {
         guest_close(&diff.guests[n]);
         guest_args_clear(&args.guests[n]);

@@ -34,7 +34,7 @@ struct diff {
     const struct diff_args *args;
     struct guest guests[2];
     struct ls ls; /* how a file is shown */
-    struct guest_seen seen;
+    struct guest_places seen;
     char *buffer; /* two times DIFF_CHUNK bytes */
     bool differs;
 };

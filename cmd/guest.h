@@ -87,14 +87,18 @@ bool guest_list(struct cli *cli, const img_place *place, const char *path,
                 struct guest_listing *listing);
 void guest_list_end(struct guest_listing *listing);
 
-/* Directories that have been walked through. Zeroed to begin with. */
-struct guest_seen {
-    img_place *places;  /* fs NULL: free */
-    size_t count, room; /* room: a power of two */
+/* A set of files, each with a text that is for free(), or NULL. Zeroed to begin with. */
+struct guest_place {
+    img_place place;
+    char *text;
 };
-/* Remember one; *known: it was remembered already. False: there is no memory. */
-bool guest_seen_add(struct guest_seen *seen, const img_place *place, bool *known);
-void guest_seen_clear(struct guest_seen *seen);
+struct guest_places {
+    struct guest_place *list; /* place.fs NULL: free */
+    size_t count, room;       /* room: a power of two */
+};
+/* Add a file that may be *known already; NULL without memory. Good until the next one is added. */
+struct guest_place *guest_places_add(struct guest_places *set, const img_place *place, bool *known);
+void guest_places_clear(struct guest_places *set);
 
 /* A file that a walk has come to. */
 struct guest_entry {
@@ -145,6 +149,11 @@ void guest_paths_clear(struct guest_paths *paths);
 /* The file of that path, or an error. flags: enum img_tree_flags. */
 bool guest_find(struct cli *cli, struct guest *guest, const char *path, unsigned flags,
                 img_place *place, img_stat *stat);
+
+/* The extended attributes of a file, one after the other: false ends it. */
+typedef bool guest_xattr_fn(void *opaque, const char *name, const void *value, size_t length);
+bool guest_xattrs(struct cli *cli, const struct guest_entry *entry, guest_xattr_fn *fn,
+                  void *opaque);
 
 /* A file's name: as it is, but on a terminal without what that would act on. */
 void guest_name(FILE *out, const char *name);

@@ -139,3 +139,27 @@ bool guest_find(struct cli *cli, struct guest *guest, const char *path, unsigned
         return guest_fail(cli, &err, path);
     return true;
 }
+
+bool guest_xattrs(struct cli *cli, const struct guest_entry *entry, guest_xattr_fn *fn,
+                  void *opaque)
+{
+    img_fs *fs = entry->place.fs;
+    img_error err = {0};
+    size_t length, size;
+    char *names;
+    void *value;
+    bool ok = true;
+
+    if (img_fs_xattr_names(fs, entry->place.inode, &names, &length, &err) < 0)
+        return guest_fail(cli, &err, entry->path);
+    for (const char *name = names; ok && name && name < names + length; name += strlen(name) + 1) {
+        if (img_fs_xattr(fs, entry->place.inode, name, &value, &size, &err) < 0) {
+            ok = guest_fail(cli, &err, entry->path);
+            break;
+        }
+        ok = fn(opaque, name, value, size);
+        img_free(value);
+    }
+    img_free(names);
+    return ok;
+}

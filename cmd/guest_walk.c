@@ -14,58 +14,10 @@
 
 struct walker {
     const struct guest_walk *walk;
-    struct guest_seen seen;
+    struct guest_places seen; /* the directories */
     char *path;
     size_t room;
 };
-
-/* -------------------------------------------------- directories walked through */
-
-/* By open addressing; inode numbers are spread by a multiplication. */
-static size_t slot_of(const struct guest_seen *seen, const img_place *place)
-{
-    uint64_t hash = (place->inode + (uintptr_t)place->fs) * UINT64_C(0x9e3779b97f4a7c15);
-    size_t slot = (size_t)(hash >> 20) & (seen->room - 1);
-
-    while (seen->places[slot].fs &&
-           (seen->places[slot].fs != place->fs || seen->places[slot].inode != place->inode))
-        slot = (slot + 1) & (seen->room - 1);
-    return slot;
-}
-
-static bool grow(struct guest_seen *seen)
-{
-    struct guest_seen larger = {.count = seen->count, .room = seen->room ? seen->room * 2 : 256};
-
-    larger.places = calloc(larger.room, sizeof(*larger.places));
-    if (!larger.places)
-        return false;
-    for (size_t n = 0; n < seen->room; n++)
-        if (seen->places[n].fs)
-            larger.places[slot_of(&larger, &seen->places[n])] = seen->places[n];
-    free(seen->places);
-    *seen = larger;
-    return true;
-}
-
-bool guest_seen_add(struct guest_seen *seen, const img_place *place, bool *known)
-{
-    size_t slot;
-
-    if (seen->count * 2 >= seen->room && !grow(seen))
-        return false;
-    slot = slot_of(seen, place);
-    *known = seen->places[slot].fs;
-    if (!*known)
-        seen->places[slot] = *place, seen->count++;
-    return true;
-}
-
-void guest_seen_clear(struct guest_seen *seen)
-{
-    free(seen->places);
-    *seen = (struct guest_seen){0};
-}
 
 /* ------------------------------------------------------------------ entries */
 
@@ -162,7 +114,7 @@ static enum guest_next enter(struct walker *walker, const struct guest_entry *en
 
     if (walk->max_depth && entry->depth >= walk->max_depth - 1)
         return GUEST_GO_ON;
-    if (!guest_seen_add(&walker->seen, &entry->place, &known)) {
+    if (!guest_places_add(&walker->seen, &entry->place, &known)) {
         cli_fail_nomem(walk->cli);
         return GUEST_STOP;
     }
@@ -215,7 +167,7 @@ bool guest_walk(const struct guest_walk *walk, const char *path, const img_place
     slash = strrchr(walker.path, '/');
     entry.name = slash && slash[1] ? slash + 1 : walker.path;
     next = visit(&walker, &entry, length);
-    guest_seen_clear(&walker.seen);
+    guest_places_clear(&walker.seen);
     free(walker.path);
     return next != GUEST_STOP;
 }

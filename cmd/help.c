@@ -118,7 +118,7 @@ int help_run(struct cli *cli, int argc, char **argv)
         help_program(cli);
         return 0;
     }
-    command = cmd_find(name);
+    command = cmd_by_name(name);
     if (!command)
         cli_fail_usage(cli, "Command not found: %s", name);
     else if (list)

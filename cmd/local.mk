@@ -17,6 +17,7 @@ cmd_img_SOURCES += \
 	cmd/guest.c \
 	cmd/guest.h \
 	cmd/guest_paths.c \
+	cmd/guest_places.c \
 	cmd/guest_show.c \
 	cmd/guest_walk.c \
 	cmd/create_options.c \
@@ -35,6 +36,10 @@ cmd_img_SOURCES += \
 	cmd/convert_appliance.c \
 	cmd/convert_bitmaps.c \
 	cmd/convert_images.c \
+	cmd/cp.c \
+	cmd/cp.h \
+	cmd/cp_file.c \
+	cmd/cp_out.c \
 	cmd/create.c \
 	cmd/dd.c \
 	cmd/df.c \
@@ -45,6 +50,9 @@ cmd_img_SOURCES += \
 	cmd/filesystems.c \
 	cmd/free_space.c \
 	cmd/free_space.h \
+	cmd/find.c \
+	cmd/find.h \
+	cmd/find_tests.c \
 	cmd/info.c \
 	cmd/inspect.c \
 	cmd/io.c \
@@ -63,6 +71,9 @@ cmd_img_SOURCES += \
 	cmd/resize.c \
 	cmd/snapshot.c \
 	cmd/sparsify.c \
+	cmd/tar.c \
+	cmd/tar.h \
+	cmd/tar_write.c \
 	cmd/umount.c
 cmd_img_LDADD += $(JANSSON_LIBS)
 

@@ -145,6 +145,8 @@ static void list_path(struct ls *ls, const char *path, bool heading)
         return;
     }
     if (heading) {
+        if (ls->begun)
+            putchar('\n');
         guest_name(stdout, path);
         puts(":");
     }
@@ -167,8 +169,7 @@ static void list_paths(struct ls *ls, int count, char **operands)
     if (ls->cli->json)
         emit_begin(&ls->emit, NULL, '[');
     for (size_t n = 0; n < paths.count; n++) {
-        if (n > 0 && headings)
-            putchar('\n');
+        ls->begun = n > 0;
         list_path(ls, paths.list[n], headings);
     }
     if (ls->cli->json)
@@ -183,6 +184,8 @@ static bool parse(struct cli *cli, struct ls_args *args, int argc, char **argv, 
         return false;
     if (args->csv && !args->detailed)
         return cli_fail_usage(cli, "--csv needs -l");
+    if (args->csv && args->human)
+        return cli_fail_usage(cli, "-h cannot be combined with --csv");
     return true;
 }
 

@@ -108,9 +108,24 @@ static void size_field(struct ls *ls, uint64_t size)
         field(ls, ls->args->csv ? "%" PRIu64 : "%10" PRIu64, size);
 }
 
-static void stats_fields(struct ls *ls, const img_stat *stat)
+/* The numbers that Linux has for /dev/sda1 and its like; others are 0:0. */
+static void device_field(struct ls *ls, const char *device)
 {
-    field(ls, "%u:%u", 0u, 0u);
+    unsigned number = 0;
+    char letter, rest;
+
+    if (sscanf(device, "/dev/sd%c%2u%c", &letter, &number, &rest) >= 1 && letter >= 'a' &&
+        letter <= 'p' && number < 16)
+        field(ls, "8:%u", (unsigned)(letter - 'a') * 16 + number);
+    else
+        field(ls, "0:0");
+}
+
+static void stats_fields(struct ls *ls, const struct guest_entry *entry)
+{
+    const img_stat *stat = &entry->stat;
+
+    device_field(ls, img_fs_device(entry->place.fs));
     field(ls, "%" PRIu64, stat->inode);
     field(ls, "%u", stat->links);
     field(ls, "%u:%u", stat->device_major, stat->device_minor);
@@ -137,8 +152,8 @@ static void show_fields(struct ls *ls, const struct guest_entry *entry, const st
         time_field(ls, stat->ctime);
     }
     if (args->extra_stats)
-        stats_fields(ls, stat);
-    if (args->checksum)
+        stats_fields(ls, entry);
+    if (extras->checksum || (args->checksum && args->csv))
         text_field(ls, extras->checksum ? extras->checksum : "");
     text_field(ls, entry->path);
     if (extras->target && args->csv) {

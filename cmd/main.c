@@ -11,11 +11,11 @@
 #include "cmd.h"
 
 static const struct cmd *const commands[] = {
-    &cmd_amend,       &cmd_bench,   &cmd_bitmap,  &cmd_cat,     &cmd_check,  &cmd_commit,
-    &cmd_compact,     &cmd_compare, &cmd_convert, &cmd_create,  &cmd_dd,     &cmd_df,
-    &cmd_filesystems, &cmd_diff,    &cmd_info,    &cmd_inspect, &cmd_io,     &cmd_ls,
-    &cmd_map,         &cmd_measure, &cmd_mount,   &cmd_rebase,  &cmd_resize, &cmd_snapshot,
-    &cmd_sparsify,    &cmd_umount,
+    &cmd_amend,   &cmd_bench,    &cmd_bitmap,      &cmd_cat,     &cmd_check,  &cmd_commit,
+    &cmd_compact, &cmd_compare,  &cmd_convert,     &cmd_cp,      &cmd_create, &cmd_dd,
+    &cmd_df,      &cmd_diff,     &cmd_filesystems, &cmd_find,    &cmd_info,   &cmd_inspect,
+    &cmd_io,      &cmd_ls,       &cmd_map,         &cmd_measure, &cmd_mount,  &cmd_rebase,
+    &cmd_resize,  &cmd_snapshot, &cmd_sparsify,    &cmd_tar,     &cmd_umount,
 };
 
 const struct cmd *cmd_nth(size_t n)
@@ -23,7 +23,7 @@ const struct cmd *cmd_nth(size_t n)
     return n < sizeof(commands) / sizeof(commands[0]) ? commands[n] : NULL;
 }
 
-const struct cmd *cmd_find(const char *name)
+const struct cmd *cmd_by_name(const char *name)
 {
     const struct cmd *command;
 
@@ -101,7 +101,7 @@ static int run(struct cli *cli, int argc, char **argv)
         return help_run(cli, argc - 1, argv + 1);
     if (is_untrusted() && !open_untrusted(cli))
         return cli->status;
-    cli->command = cmd_find(argv[1]);
+    cli->command = cmd_by_name(argv[1]);
     if (!cli->command) {
         cli_fail_usage(cli, "Command not found: %s", argv[1]);
         return cli->status;

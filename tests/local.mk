@@ -31,7 +31,7 @@ include $(srcdir)/tests/bench/local.mk
 include $(srcdir)/tests/tools/local.mk
 
 TESTS += $(arch_tests) $(cli_tests) $(interop_tests)
-EXTRA_DIST += tests/lib.sh tests/sanitized.h $(arch_tests) $(cli_tests) $(interop_tests)
+EXTRA_DIST += tests/lib.sh tests/guest.bash tests/sanitized.h $(arch_tests) $(cli_tests) $(interop_tests)
 
 # What ThreadSanitizer is to see, and what depends on the deflate library, besides
 # the unit tests (stages of tests/tools/check).

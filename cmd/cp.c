@@ -1,0 +1,203 @@
+/*
+ * img cp. SPDX-License-Identifier: BSD-2-Clause
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cp.h"
+
+static const struct cmd_option options[] = {
+    {'P', "no-dereference", NULL, "copy a symbolic link as a link, also one that was named"},
+    {'r', "recursive", NULL, "directories with what is in them; so it is always"},
+    {'R', NULL, NULL, "the same as -r"},
+    OPTIONS_GUEST_FILES,
+    OPTION_NO_GLOB,
+    OPTION_QUIET,
+    OPTION_OUTPUT,
+    OPTION_HELP,
+    OPTIONS_END,
+};
+
+struct args {
+    struct guest_args guest;
+    bool no_follow;
+    char **sources; /* paths in the guest */
+    int source_count;
+    const char *target;
+};
+
+static bool take_option(struct cli *cli, void *opaque, int key, const char *value)
+{
+    struct args *args = opaque;
+
+    switch (key) {
+    case 'P':
+        return args->no_follow = true;
+    case 'r':
+    case 'R':
+        return true;
+    default:
+        return guest_take_option(cli, &args->guest, key, value);
+    }
+}
+
+/* ------------------------------------------------------------------ sources */
+
+/* The path in "IMAGE:/PATH", from its slash on; NULL: it is none. With -a the image is left out. */
+static char *path_in(char *source)
+{
+    char *found = NULL;
+
+    for (char *at = source; (at = strstr(at, ":/")); at++)
+        found = at + 1;
+    return found;
+}
+
+/* IMAGE:/PATH becomes the path; all have to be of one image. added: there was a -a. */
+static bool take_source(struct cli *cli, struct args *args, char **source, bool added)
+{
+    char *name = *source, *path = path_in(name);
+    bool named = path && path - 1 > name;
+
+    if (!path || named == added)
+        return cli_fail_usage(cli, "Expecting IMAGE:/PATH, or :/PATH with -a, and not '%s'", name);
+    path[-1] = '\0';
+    *source = path;
+    if (named && args->guest.image_count == 0)
+        return guest_add_image(cli, &args->guest, name);
+    if (named && strcmp(args->guest.images[0].name, name) != 0)
+        return cli_fail_usage(cli, "All sources must be in one image");
+    return true;
+}
+
+static bool parse(struct cli *cli, struct args *args, int argc, char **argv)
+{
+    bool added;
+    int first;
+
+    if (!cli_options(cli, argc, argv, take_option, args, &first))
+        return false;
+    if (argc - first < 2)
+        return cli_fail_usage(cli, "Expecting IMAGE:/PATH and a target");
+    added = args->guest.image_count > 0;
+    args->sources = argv + first;
+    args->source_count = argc - first - 1;
+    args->target = argv[argc - 1];
+    for (int n = 0; n < args->source_count; n++)
+        if (!take_source(cli, args, &args->sources[n], added))
+            return false;
+    return true;
+}
+
+/* ------------------------------------------------------------------ targets */
+
+/* The last part of a path, malloc'd; NULL for one that ends with "/", "." or "..", or memory. */
+static char *last_part(const char *path)
+{
+    size_t length = strlen(path), start;
+
+    while (length > 0 && path[length - 1] == '/')
+        length--;
+    for (start = length; start > 0 && path[start - 1] != '/'; start--)
+        ;
+    path += start;
+    length -= start;
+    if (length == 0 || strncmp(path, "..", length) == 0)
+        return NULL;
+    return strndup(path, length);
+}
+
+/* The directory in which the target is, or is to be. */
+static int open_parent(const char *target)
+{
+    size_t length = strlen(target);
+    char *parent;
+    int fd;
+
+    while (length > 0 && target[length - 1] == '/')
+        length--;
+    while (length > 0 && target[length - 1] != '/')
+        length--;
+    parent = length ? strndup(target, length) : strdup(".");
+    fd = parent ? open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    free(parent);
+    return fd;
+}
+
+/* Copy one file, into the directory that the target is, or to its name. */
+static void copy_to(struct cp *cp, const struct args *args, const char *path, bool into)
+{
+    char *name = last_part(into ? path : args->target);
+    int directory =
+        into ? open(args->target, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : open_parent(args->target);
+    img_place place;
+    img_stat stat;
+
+    if (directory < 0)
+        cli_fail(cp->cli, "%s: %s", args->target, strerror(errno));
+    else if (guest_find(cp->cli, &cp->guest, path, args->no_follow ? IMG_TREE_NO_FOLLOW : 0, &place,
+                        &stat))
+        cp_out(cp, path, &place, directory, name);
+    if (directory >= 0)
+        close(directory);
+    free(name);
+}
+
+static void copy_all(struct cp *cp, const struct args *args)
+{
+    struct guest_paths paths = {0};
+    struct stat target;
+    bool into = stat(args->target, &target) == 0 && S_ISDIR(target.st_mode);
+
+    guest_expand_all(cp->cli, &cp->guest, args->sources, args->source_count, args->guest.literal,
+                     &paths);
+    if (paths.count > 1 && !into)
+        cli_fail(cp->cli, "%s: %s", args->target, strerror(ENOTDIR));
+    else
+        for (size_t n = 0; n < paths.count && !signals_stopped(cp->cli); n++)
+            copy_to(cp, args, paths.list[n], into);
+    guest_paths_clear(&paths);
+}
+
+static int run(struct cli *cli, int argc, char **argv)
+{
+    struct args args = {0};
+    struct cp cp = {.cli = cli, .is_root = geteuid() == 0};
+
+    if (parse(cli, &args, argc, argv)) {
+        signals_catch();
+        umask(0); /* permissions are the guest's */
+        cp.buffer = malloc(CP_CHUNK);
+        if (!cp.buffer)
+            cli_fail_nomem(cli);
+        else if (guest_open(cli, &cp.guest, &args.guest) &&
+                 guest_mount(cli, &cp.guest, &args.guest))
+            copy_all(&cp, &args);
+        guest_close(&cp.guest);
+    }
+    free(cp.buffer);
+    free(cp.dirs);
+    guest_args_clear(&args.guest);
+    return cli->status;
+}
+
+const struct cmd cmd_cp = {
+    .name = "cp",
+    .summary = "copy a guest's files out of an image",
+    .usage = "[OPTION]... IMAGE:/PATH... TARGET",
+    .about =
+        "Copy files from the guest of an image: with permissions, times, extended attributes, "
+        "hard\n"
+        "links and holes, and as root with owners and device nodes. Directories are copied with\n"
+        "what is in them; of IMAGE:/PATH/. only that. Nothing is written outside of the target.\n"
+        "A path that is no file's name may be a pattern. With -a sources are :/PATH.\n",
+    .examples = "cp disk.qcow2:/etc/fstab .\n"
+                "cp disk.vmdk:/var/log logs\n"
+                "cp -a disk1.raw -a disk2.raw :/home/me/.bashrc .\n",
+    .options = options,
+    .run = run,
+};
