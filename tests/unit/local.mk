@@ -29,6 +29,7 @@ unit_tests += tests/unit/test_joined
 unit_tests += tests/unit/test_manifest
 unit_tests += tests/unit/test_options
 unit_tests += tests/unit/test_ovf
+unit_tests += tests/unit/test_partitions
 unit_tests += tests/unit/test_policy
 unit_tests += tests/unit/test_qcow2
 unit_tests += tests/unit/test_qcow2_bitmaps
