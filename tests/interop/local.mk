@@ -19,6 +19,7 @@ EXTRA_DIST += tests/interop/matrix.bash tests/interop/random.bash \
 
 # The slow ones first: they run side by side with the rest.
 interop_tests += tests/interop/debian-guest.sh
+interop_tests += tests/interop/guest-ext.sh
 interop_tests += tests/interop/matrix-qcow2-zlib.sh
 interop_tests += tests/interop/matrix-qcow2-zstd.sh
 interop_tests += tests/interop/matrix-qcow2-v3.sh
@@ -71,6 +72,7 @@ interop_tests += tests/interop/guest-inspect.sh
 interop_tests += tests/interop/damage.sh
 interop_tests += tests/interop/killed.sh
 interop_tests += tests/interop/determinism.sh
+interop_tests += tests/interop/guest-ext-made.sh
 interop_tests += tests/interop/reflink.sh
 interop_tests += tests/interop/mount-files.sh
 interop_tests += tests/interop/locks.sh

@@ -175,6 +175,17 @@ void list_free(struct list *list)
         complain(list, "free", err.message);
 }
 
+void list_usage(struct list *list)
+{
+    img_error err = {0};
+    img_fs_usage usage;
+
+    if (img_fs_usage_of(list->fs, &usage, &err) < 0)
+        complain(list, "usage", err.message);
+    else
+        put_usage(&usage);
+}
+
 void list_filesystem(struct list *list)
 {
     list_file(list, img_fs_root(list->fs));

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -181,6 +182,23 @@ static void list_file(struct list *list, const char *name)
     putchar('\n');
     if (S_ISDIR(stat.mode))
         list_entries(list, name);
+}
+
+void list_directory_usage(const char *path)
+{
+    struct statvfs found;
+
+    if (statvfs(path, &found) < 0)
+        abort();
+    put_usage(&(img_fs_usage){
+        .block_size = found.f_frsize,
+        .blocks = found.f_blocks,
+        .blocks_free = found.f_bfree,
+        .blocks_available = found.f_bavail,
+        .files = found.f_files,
+        .files_free = found.f_ffree,
+        .name_max = found.f_namemax,
+    });
 }
 
 void list_directory(struct list *list, const char *path)

@@ -47,6 +47,7 @@ unsigned parse_keys(const char *text);
 void put_bytes(const char *bytes, size_t length);
 /* Whether a key is wanted; begins its column then. */
 bool wants(const struct list *list, enum key key);
+void put_usage(const img_fs_usage *usage);
 void put_stat(const struct list *list, const img_stat *stat);
 void put_value(struct list *list, const char *name, const void *value, size_t length);
 void put_digest(struct list *list);
@@ -61,6 +62,9 @@ void pop(struct list *list, size_t length);
 
 /* ---- image.c, kernel.c ---- */
 
+/* How full it is. */
+void list_usage(struct list *list);
+void list_directory_usage(const char *path);
 /* Offset and length, in bytes, of what it does not use. */
 void list_free(struct list *list);
 void list_filesystem(struct list *list);

@@ -2,13 +2,13 @@
  * Everything that is in a filesystem, a line for each file, as libimg sees it or as the kernel
  * does, so that the two can be compared. SPDX-License-Identifier: BSD-2-Clause
  *
- *     guest-list [-f FORMAT] [-u] [-k KEYS] IMAGE [DEVICE]
- *     guest-list [-k KEYS] -l DIRECTORY
+ *     guest-list [-f FORMAT] [-s | -u] [-k KEYS] IMAGE [DEVICE]
+ *     guest-list [-s] [-k KEYS] -l DIRECTORY
  *
  * Without a DEVICE ("/dev/sda2") it is the first filesystem of the image. A line is the path and,
- * in the order of enum key, KEY=VALUE for each of KEYS ("mode,size"; all if not given). Names
- * are sorted; what is not printable is in octal. runs are data and holes, as far as the
- * file's end. With -u it is offset and length of what the filesystem does not use.
+ * in the order of enum key, KEY=VALUE for each of KEYS ("mode,size"; all if not given). Names are
+ * sorted; what is not printable is in octal. runs are data and holes, as far as the file's end.
+ * With -s it is how full the filesystem is, with -u offset and length of what it does not use.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,8 +33,8 @@ static void say(void *opaque, const char *text)
     fprintf(stderr, "%s\n", text);
 }
 
-static void list_of_image(struct list *list, const char *format, const char *name,
-                          const char *device)
+static void list_of_image(struct list *list, void (*what)(struct list *), const char *format,
+                          const char *name, const char *device)
 {
     img_guest_params params = {.notice = say};
     img_error err = {0};
@@ -47,7 +47,7 @@ static void list_of_image(struct list *list, const char *format, const char *nam
         fprintf(stderr, "%s\n", err.message);
         exit(1);
     }
-    (list->free ? list_free : list_filesystem)(list);
+    what(list);
     img_guest_close(guest);
     img_close(image, NULL);
 }
@@ -55,10 +55,11 @@ static void list_of_image(struct list *list, const char *format, const char *nam
 int main(int argc, char **argv)
 {
     static struct list list = {.wanted = ~0u};
+    void (*what)(struct list *) = list_filesystem;
     const char *format = NULL, *directory = NULL;
     int option;
 
-    while ((option = getopt(argc, argv, "f:k:l:u")) >= 0) {
+    while ((option = getopt(argc, argv, "f:k:l:su")) >= 0) {
         if (option == 'f')
             format = optarg;
         else if (option == 'k')
@@ -66,17 +67,21 @@ int main(int argc, char **argv)
         else if (option == 'l')
             directory = optarg;
         else if (option == 'u')
-            list.free = true;
+            what = list_free;
+        else if (option == 's')
+            what = list_usage;
         else
             return 2;
     }
     list.buffer = malloc(BUFFER);
     if (!list.buffer || imgi_digest_new(&list.digest, IMGI_HASH_SHA256, NULL) < 0)
         return 1;
-    if (directory)
+    if (directory && what == list_usage)
+        list_directory_usage(directory);
+    else if (directory)
         list_directory(&list, directory);
     else if (optind < argc)
-        list_of_image(&list, format, argv[optind], argv[optind + 1]);
+        list_of_image(&list, what, format, argv[optind], argv[optind + 1]);
     imgi_digest_free(list.digest);
     free(list.buffer);
     return list.failed;

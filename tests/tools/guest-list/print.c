@@ -140,3 +140,11 @@ void pop(struct list *list, size_t length)
     list->length = length;
     list->path[length] = '\0';
 }
+
+void put_usage(const img_fs_usage *usage)
+{
+    printf("block_size=%" PRIu64 " blocks=%" PRIu64 " free=%" PRIu64 " available=%" PRIu64
+           " files=%" PRIu64 " files_free=%" PRIu64 " name_max=%" PRIu64 "\n",
+           usage->block_size, usage->blocks, usage->blocks_free, usage->blocks_available,
+           usage->files, usage->files_free, usage->name_max);
+}
