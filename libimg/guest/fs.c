@@ -13,7 +13,6 @@ static const struct imgi_provider *const providers[] = {
     &imgi_provider_fat,
     &imgi_provider_ntfs,
     &imgi_provider_iso,
-    &imgi_provider_tsk,
     &imgi_provider_guestfs,
 };
 

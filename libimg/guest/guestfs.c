@@ -11,10 +11,10 @@
 /* Those that the kernel of an appliance reads, and no other library here. */
 static bool reads(const char *content)
 {
-    static const char *const kinds[] = {"xfs",    "btrfs",    "f2fs",   "jfs",   "reiserfs",
-                                        "nilfs2", "squashfs", "udf",    "erofs", "ocfs2",
-                                        "gfs2",   "minix",    "cramfs", "romfs", "hfs",
-                                        "ufs",    "bcachefs", "reiser4"};
+    static const char *const kinds[] = {"xfs",     "btrfs",    "f2fs",     "jfs",    "reiserfs",
+                                        "nilfs2",  "squashfs", "udf",      "erofs",  "ocfs2",
+                                        "gfs2",    "minix",    "cramfs",   "romfs",  "hfs",
+                                        "hfsplus", "ufs",      "bcachefs", "reiser4"};
 
     for (size_t n = 0; n < IMGI_COUNT(kinds); n++) {
         if (strcmp(content, kinds[n]) == 0)

@@ -79,5 +79,4 @@ libimgall_la_SOURCES += \
 	libimg/guest/runs.h \
 	libimg/guest/tree.c \
 	libimg/guest/tree.h \
-	libimg/guest/tsk.c \
 	libimg/guest/volume.c

@@ -76,8 +76,9 @@ struct imgi_provider {
     int (*unused)(struct img_fs *fs, imgi_unused_fn *unused, void *opaque, img_error *err);
 };
 
-/* ext2.c, fat.c, ntfs.c, iso.c, tsk.c, guestfs.c: in this order, the first that reads a kind of filesystem does so. */
+/* ext2.c, fat.c, ntfs.c, iso.c, guestfs.c: in this order, the first that reads a kind of filesystem
+ * does so. */
 extern const struct imgi_provider imgi_provider_ext2, imgi_provider_fat, imgi_provider_ntfs,
-    imgi_provider_iso, imgi_provider_tsk, imgi_provider_guestfs;
+    imgi_provider_iso, imgi_provider_guestfs;
 
 #endif
