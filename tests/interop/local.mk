@@ -68,6 +68,7 @@ interop_tests += tests/interop/lazy-refcounts.sh
 interop_tests += tests/interop/io-lines.sh
 interop_tests += tests/interop/dd-bench.sh
 interop_tests += tests/interop/fixtures.sh
+interop_tests += tests/interop/guest-files.sh
 interop_tests += tests/interop/guest-inspect.sh
 interop_tests += tests/interop/damage.sh
 interop_tests += tests/interop/killed.sh
