@@ -50,8 +50,8 @@ guest_list -k size fat16.img 2>message >/dev/null
 grep -q 'not unmounted cleanly' message || fail "nothing said of the dirty mark"
 expect_fail 1 'not unmounted cleanly' guest_list -u fat16.img
 
-[ "$(id -u)" = 0 ] && command -v mount.exfat-fuse >/dev/null && [ -e /dev/fuse ] ||
-    skip "exFAT: no exfat-fuse, or not root"
+[ "$(id -u)" = 0 ] || skip "exFAT: only root can mount it"
+need mount.exfat-fuse losetup
 # exfat NAME SIZE CLUSTER
 exfat() {
     local image=$1.img loop
