@@ -273,6 +273,7 @@ int daemon_run(struct session *session, const struct view *view, const char *dir
     bool ok = false, started;
 
     block_signals(&daemon);
+    log_take_libfuse(session->log);
     started = view->start(session);
     if (started)
         daemon.fuse = new_fuse(session, view);

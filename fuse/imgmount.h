@@ -40,6 +40,8 @@ bool log_open(struct log *log, const char *name);
 /* Nobody reads stderr any more. */
 void log_background(struct log *log);
 void log_end(struct log *log);
+/* What libfuse has to say goes there, too. */
+void log_take_libfuse(struct log *log);
 /* One line of text. What a terminal would act on becomes a question mark. */
 void log_line(struct log *log, const char *format, ...) IMG_PRINTF(2, 3);
 /* The same, with --verbose only. */

@@ -8,9 +8,31 @@
 #include <syslog.h>
 #include <time.h>
 
-#include "imgmount.h"
+#include "view.h"
 
 #define LINE_TEXT 2048
+
+/* libfuse's own messages: it hands on nothing that could say where they go. */
+static struct log *libfuse_log;
+
+static void take_libfuse(enum fuse_log_level level, const char *format, va_list args)
+{
+    char text[LINE_TEXT];
+    size_t length;
+
+    (void)level;
+    vsnprintf(text, sizeof(text), format, args);
+    length = strlen(text);
+    if (length > 0 && text[length - 1] == '\n')
+        text[length - 1] = '\0';
+    log_line(libfuse_log, "%s", text);
+}
+
+void log_take_libfuse(struct log *log)
+{
+    libfuse_log = log;
+    fuse_set_log_func(take_libfuse);
+}
 
 void log_init(struct log *log)
 {

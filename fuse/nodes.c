@@ -48,14 +48,15 @@ int node_error(const struct files *files, const struct node *node, const char *d
     int os_errno = err->code == IMG_E_NOMEM ? ENOMEM : err->os_errno ? err->os_errno : EIO;
 
     switch (os_errno) {
-    case ENOENT:
-    case ENODATA:
-    case ENOTDIR:
-    case EISDIR:
-        break;
-    default:
+    case EIO:
+    case EUCLEAN:
+    case EOPNOTSUPP:
+    case ENOMEM:
         log_error(files->session->log, err, "%s: inode %" PRIu64 ": %s", img_fs_device(node->fs),
                   node->inode, doing);
+        break;
+    default:
+        break; /* what happens in a sound filesystem, too */
     }
     return os_errno;
 }
