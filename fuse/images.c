@@ -6,8 +6,7 @@
 
 #include "imgmount.h"
 
-/* What an image from a stranger may ask for: no file but itself. */
-static img_policy *strict_policy(void)
+img_policy *images_strict_policy(void)
 {
     img_policy *policy = img_policy_new();
 
@@ -55,7 +54,7 @@ bool images_open(struct images *images, const struct args *args, struct log *log
 {
     *images = (struct images){.images = calloc(args->image_count, sizeof(img_image *))};
     if (args->untrusted)
-        images->policy = strict_policy();
+        images->policy = images_strict_policy();
     if (!images->images || (args->untrusted && !images->policy)) {
         log_line(log, "out of memory");
         return false;

@@ -127,6 +127,8 @@ struct images {
     img_policy *policy;
 };
 
+/* What an image from a stranger may ask for: no file but itself. NULL: no memory. */
+img_policy *images_strict_policy(void);
 bool images_open(struct images *images, const struct args *args, struct log *log);
 /* Write out what is cached, and close them. False: something was lost; it has been said. */
 bool images_close(struct images *images, struct log *log);

@@ -11,6 +11,10 @@ fuse_imgmount_SOURCES = \
 	fuse/mount_options.c \
 	fuse/log.c \
 	fuse/images.c \
+	fuse/blocks.c \
+	fuse/blocks.h \
+	fuse/blocks_groups.c \
+	fuse/blocks_tree.c \
 	fuse/daemon.c \
 	fuse/directories.c \
 	fuse/files.c \

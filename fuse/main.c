@@ -42,7 +42,8 @@ static void go_away(struct program *program)
     int null = open("/dev/null", O_RDWR);
 
     setsid();
-    if (chdir("/") < 0)
+    /* Snapshots in the view of blocks are opened later, by the name that was typed. */
+    if (!program->args.blocks && chdir("/") < 0)
         log_line(&program->log, "/: %s", strerror(errno));
     if (null >= 0) {
         log_background(&program->log);
@@ -104,6 +105,13 @@ static char *mount_point(struct program *program)
     return NULL;
 }
 
+static const struct view *view_of(const struct args *args)
+{
+    if (!args->blocks)
+        return &view_files;
+    return args->writable ? &view_blocks_writable : &view_blocks;
+}
+
 static int run(struct program *program)
 {
     char *directory = mount_point(program);
@@ -116,7 +124,7 @@ static int run(struct program *program)
     if (images_open(&images, &program->args, &program->log)) {
         session.images = images.images;
         session.image_count = images.count;
-        status = daemon_run(&session, &view_files, directory, ready, program);
+        status = daemon_run(&session, view_of(&program->args), directory, ready, program);
     }
     if (!images_close(&images, &program->log))
         status = 1;

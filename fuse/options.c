@@ -366,6 +366,8 @@ static enum parsed check(const struct args *args, struct log *log)
         return usage(log, "--image-opts and --format are mutually exclusive", "");
     if (args->blocks && (args->inspect || args->mount_count > 0))
         return usage(log, "--blocks shows no files: it goes without -i and -m", "");
+    if (args->blocks && args->image_count > 1)
+        return usage(log, "--blocks shows one image", "");
     if ((args->inspect || args->root) && args->mount_count > 0)
         return usage(log, "-m cannot be combined with -i or --root", "");
     if (args->writable && !args->blocks)

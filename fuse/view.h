@@ -31,7 +31,7 @@ struct view {
     bool (*end)(struct session *session);
 };
 
-extern const struct view view_files;
+extern const struct view view_files, view_blocks, view_blocks_writable;
 
 /* Seconds for which the kernel may keep what it has been told: what never changes. */
 #define VIEW_FOREVER 86400.0
