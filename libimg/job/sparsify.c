@@ -44,16 +44,17 @@ static int look(void *context, uint64_t offset, uint64_t *length, enum imgi_walk
     const struct sparsify *sparsify = context;
     uint64_t left = sparsify->top->size - offset;
     struct imgi_layer_run run;
-    int rc = imgi_chain_map(sparsify->top, offset, *length, &run, err);
-
     bool free;
+    int rc = imgi_chain_map(sparsify->top, offset, *length, &run, err);
 
     if (rc < 0)
         return rc;
     *action = judge(sparsify, &run);
-    *length = imgi_job_free_run(sparsify->job, offset, run.extent.length, &free);
-    if (free && *action == IMGI_WALK_DATA)
-        *action = IMGI_WALK_ZERO;
+    *length = run.extent.length;
+    if (*action == IMGI_WALK_DATA) {
+        *length = imgi_job_free_run(sparsify->job, offset, *length, &free);
+        *action = free ? IMGI_WALK_ZERO : IMGI_WALK_DATA;
+    }
     if (*length == left)
         return 0;
     *length = imgi_align_down(*length, sparsify->unit);

@@ -92,6 +92,7 @@ interop_tests += tests/interop/cmdline-vdi-vhd.sh
 interop_tests += tests/interop/snapshots.sh
 interop_tests += tests/interop/serve.sh
 interop_tests += tests/interop/sparsify.sh
+interop_tests += tests/interop/sparsify-volumes.sh
 interop_tests += tests/interop/compact.sh
 interop_tests += tests/interop/mount-blocks.sh
 interop_tests += tests/interop/cmdline-layout.sh
