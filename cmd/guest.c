@@ -116,7 +116,11 @@ static bool open_images(struct cli *cli, struct guest *guest, const struct guest
 bool guest_open(struct cli *cli, struct guest *guest, const struct guest_args *args)
 {
     img_guest_params params = {
-        .sector_size = (uint32_t)args->sector_size, .notice = tell, .opaque = cli};
+        .sector_size = (uint32_t)args->sector_size,
+        .notice = tell,
+        .opaque = cli,
+        .secrets = cli->secrets,
+    };
     img_error err = {0};
 
     *guest = (struct guest){0};

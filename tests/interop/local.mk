@@ -18,6 +18,7 @@ EXTRA_DIST += tests/interop/matrix.bash tests/interop/random.bash \
 	tests/interop/chain.bash tests/interop/encryption.bash tests/interop/sidebyside.bash
 
 # The slow ones first: they run side by side with the rest.
+interop_tests += tests/interop/guest-appliance.sh
 interop_tests += tests/interop/debian-guest.sh
 interop_tests += tests/interop/guest-ext.sh
 interop_tests += tests/interop/matrix-qcow2-zlib.sh

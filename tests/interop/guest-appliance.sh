@@ -1,0 +1,144 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# What only libguestfs's appliance reads: XFS, btrfs, LVM over two disks, LVM in LUKS; and files
+# copied into a guest. A start takes 20 seconds without KVM, so there are as few as possible.
+. "$(dirname "$0")/../lib.sh"
+need guestfish mkfs.xfs mke2fs e2fsck debugfs setfattr
+grep -q '^#define HAVE_GUESTFS 1' "$builddir/config.h" || skip "built without libguestfs"
+: "${LIBGUESTFS_BACKEND_SETTINGS:=force_tcg}"
+export LIBGUESTFS_BACKEND_SETTINGS
+
+note "what is to be found"
+mkdir -p files/sub files/many files/btrfs files/lvm files/luks
+echo hello >files/hello
+ln files/hello files/hard
+ln -s ../hello files/sub/link
+mkfifo files/fifo
+printf x >"files/$(printf 'new\nline')"
+printf y >"files/$(printf 'no\377utf')"
+seq 1 500000 >files/sub/big
+truncate -s 9M files/sub/sparse
+echo end >>files/sub/sparse
+(cd files/many && seq 1 1200 | xargs touch)
+chmod 4711 files/sub/big
+[ "$(id -u)" != 0 ] || {
+    chown 1000:50 files/hello
+    mknod files/null c 1 3
+}
+touch -d '2001-02-03 04:05:06 UTC' files/hello
+setfattr -n user.comment -v 'some words' files/hello
+tar --xattrs --sparse -cf files.tar -C files .
+
+# expected PREFIX: the lines of img ls for all of it but the directories.
+expected() {
+    local kind mode size uid gid path sum target
+    (cd files && find . ! -type d -printf '%y %m %s %U %G %P\0') |
+        while IFS=' ' read -r -d '' kind mode size uid gid path; do
+            sum='' target=''
+            case $kind in
+            f)
+                kind=-
+                sum=$(sha256sum <"files/$path")
+                sum=${sum%% *}
+                ;;
+            l) target=" -> $(readlink "files/$path")" ;;
+            *) size=0 ;;
+            esac
+            printf '%s %04d %10s %4s %4s %s %s\n' "$kind" "$mode" "$size" "$uid" "$gid" "$sum" \
+                "$1/$path$target"
+        done
+}
+expected '' >one
+for prefix in '' /btrfs /lvm /luks; do
+    sed "s|^\([^/]* \)/|\1$prefix/|" one
+done | sort >expected
+
+note "two disks"
+truncate -s 900M one.raw
+truncate -s 200M two.raw
+truncate -s 350M xfs.raw
+mkfs.xfs -q -L here xfs.raw
+guestfish --keys-from-stdin <<'END' || fail "guestfish"
+add one.raw format:raw
+add two.raw format:raw
+add xfs.raw format:raw
+run
+part-init /dev/sda gpt
+part-add /dev/sda p 2048 718847
+part-add /dev/sda p 718848 1128447
+part-add /dev/sda p 1128448 1333247
+part-add /dev/sda p 1333248 -2049
+copy-device-to-device /dev/sdc /dev/sda1 size:367001600 sparse:true
+mkfs btrfs /dev/sda2
+pvcreate /dev/sda3
+pvcreate /dev/sdb
+vgcreate OUTER "/dev/sda3 /dev/sdb"
+lvcreate root OUTER 200
+mkfs ext4 /dev/OUTER/root label:spans
+luks-format /dev/sda4 0
+sesame
+cryptsetup-open /dev/sda4 opened
+sesame
+pvcreate /dev/mapper/opened
+vgcreate INNER /dev/mapper/opened
+lvcreate home INNER 100
+mkfs ext4 /dev/INNER/home label:secret
+mkmountpoint /all
+mount /dev/sda1 /all
+tar-in files.tar /all xattrs:true
+umount /all
+mount /dev/sda2 /all
+tar-in files.tar /all xattrs:true
+umount /all
+mount /dev/OUTER/root /all
+tar-in files.tar /all xattrs:true
+umount /all
+mount /dev/INNER/home /all
+tar-in files.tar /all xattrs:true
+umount /all
+END
+rm xfs.raw
+"$IMG" convert -q -O qcow2 -c one.raw one.qcow2
+rm one.raw
+
+note "is read as it is"
+secret=(--object 'secret,id=all,data=sesame')
+"$IMG" ls "${secret[@]}" -a one.qcow2 -a two.raw -m /dev/sda1 -m /dev/sda2:/btrfs \
+    -m /dev/OUTER/root:/lvm -m /dev/INNER/home:/luks -lR --uids --checksum=sha256 / 2>said |
+    grep -av -e '^d' -e '/lost+found$' | sort >found
+cmp expected found || {
+    diff -a expected found | head -20 >&2
+    fail "the files are not the same: $(cat said)"
+}
+grep -q "starting libguestfs's appliance to read xfs on /dev/sda1" said ||
+    grep -q "starting libguestfs's appliance to find volumes" said || fail "no notice: $(cat said)"
+[ "$(grep -c 'starting' said)" = 1 ] || fail "more than one start: $(cat said)"
+
+note "copying into it"
+truncate -s 300M ext4.raw
+mke2fs -q -t ext4 -L target ext4.raw
+"$IMG" convert -q -O qcow2 ext4.raw ext4.qcow2
+mv files data
+"$builddir/tests/tools/guest-put" ext4.qcow2 /dev/sda / data one 2>said ||
+    fail "guest-put: $(cat said)"
+mv data files
+"$QEMU_IMG" check -q ext4.qcow2
+"$IMG" convert -q -O raw ext4.qcow2 ext4.raw
+e2fsck -fn ext4.raw >e2fsck.out 2>&1 || fail "e2fsck: $(cat e2fsck.out)"
+"$IMG" ls -m /dev/sda -lR --uids --checksum=sha256 ext4.qcow2 /data | grep -av '^d' | sort >found
+sed "s|^\([^/]* \)/|\1/data/|" one | sort >expected
+cmp expected found || {
+    diff -a expected found | head -20 >&2
+    fail "the copied files are not the same"
+}
+"$IMG" cat -m /dev/sda ext4.qcow2 /one | cmp - one || fail "the copied file is not the same"
+debugfs -R 'ea_get /data/hello user.comment' ext4.raw 2>/dev/null | grep -q 'some words' ||
+    fail "the extended attribute was not copied"
+"$IMG" ls -m /dev/sda -lR --times --time-t ext4.qcow2 /data | grep -a '/data/hello$' |
+    grep -q ' 981173106 ' || fail "the time was not copied"
+
+note "no appliance to be had"
+mkdir empty
+LIBGUESTFS_PATH=$PWD/empty expect_fail 1 'linux-image-amd64' \
+    "$IMG" ls -a one.qcow2 -a two.raw -m /dev/sda1 /
