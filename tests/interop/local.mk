@@ -119,5 +119,5 @@ interop_tests += tests/interop/vmdk-resize.sh
 interop_tests += tests/interop/vmdk-resize-refused.sh
 interop_tests += tests/interop/pipes.sh
 interop_tests += tests/interop/qcow2-kept.sh
-interop_tests += tests/interop/guest-fat.sh tests/interop/guest-iso.sh tests/interop/guest-ntfs.sh
+interop_tests += tests/interop/guest-broken.sh tests/interop/guest-fat.sh tests/interop/guest-iso.sh tests/interop/guest-ntfs.sh
 EXTRA_DIST += tests/interop/guest-tree.bash
