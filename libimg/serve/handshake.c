@@ -51,7 +51,7 @@ static bool answer(const struct nbd_client *client, uint32_t option, uint32_t ty
     imgi_put_be32(head + 8, option);
     imgi_put_be32(head + 12, type);
     imgi_put_be32(head + 16, (uint32_t)length);
-    return nbd_send(client, iov, IMGI_COUNT(iov));
+    return imgi_nbd_send(client, iov, IMGI_COUNT(iov));
 }
 
 static bool answer_plain(const struct nbd_client *client, uint32_t option, uint32_t type)
@@ -86,7 +86,7 @@ static bool begin_by_name(const struct nbd_client *client, const struct cursor *
         return false;
     imgi_put_be64(export, img_size(client->image));
     imgi_put_be16(export + 8, export_flags(client));
-    return nbd_send(client, &iov, 1);
+    return imgi_nbd_send(client, &iov, 1);
 }
 
 /* INFO and GO. *begin: the client goes on to requests. */
@@ -179,12 +179,12 @@ static bool take_option(struct nbd_client *client, bool no_zeroes, bool *begin)
     struct cursor data;
     uint32_t option;
 
-    if (!nbd_receive(client, head, sizeof(head)) || imgi_get_be64(head) != NBD_OPTION_MAGIC)
+    if (!imgi_nbd_receive(client, head, sizeof(head)) || imgi_get_be64(head) != NBD_OPTION_MAGIC)
         return false;
     option = imgi_get_be32(head + 8);
     data = (struct cursor){.left = imgi_get_be32(head + 12)};
-    if (data.left > OPTION_BYTES_MAX || !nbd_make_room(client, OPTION_BYTES_MAX) ||
-        !nbd_receive(client, client->buffer, data.left))
+    if (data.left > OPTION_BYTES_MAX || !imgi_nbd_make_room(client, OPTION_BYTES_MAX) ||
+        !imgi_nbd_receive(client, client->buffer, data.left))
         return false;
     data.at = client->buffer;
     switch (option) {
@@ -209,7 +209,7 @@ static bool take_option(struct nbd_client *client, bool no_zeroes, bool *begin)
     }
 }
 
-bool nbd_negotiate(struct nbd_client *client)
+bool imgi_nbd_negotiate(struct nbd_client *client)
 {
     uint8_t hello[18], reply[4];
     struct iovec iov = {hello, sizeof(hello)};
@@ -219,7 +219,7 @@ bool nbd_negotiate(struct nbd_client *client)
     imgi_put_be64(hello, NBD_MAGIC);
     imgi_put_be64(hello + 8, NBD_OPTION_MAGIC);
     imgi_put_be16(hello + 16, NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES);
-    if (!nbd_send(client, &iov, 1) || !nbd_receive(client, reply, sizeof(reply)))
+    if (!imgi_nbd_send(client, &iov, 1) || !imgi_nbd_receive(client, reply, sizeof(reply)))
         return false;
     flags = imgi_get_be32(reply);
     if (!(flags & NBD_FLAG_FIXED_NEWSTYLE) ||

@@ -115,30 +115,31 @@ struct nbd_request {
 
 /* ---- socket.c: false when the client is gone ---- */
 
-bool nbd_receive(const struct nbd_client *client, void *buffer, size_t length);
+bool imgi_nbd_receive(const struct nbd_client *client, void *buffer, size_t length);
 /* The vectors are changed. */
-bool nbd_send(const struct nbd_client *client, struct iovec *iov, size_t count);
+bool imgi_nbd_send(const struct nbd_client *client, struct iovec *iov, size_t count);
 /* client->buffer has room for so much afterwards; false: no memory. */
-bool nbd_make_room(struct nbd_client *client, size_t length);
+bool imgi_nbd_make_room(struct nbd_client *client, size_t length);
 
 /* ---- handshake.c ---- */
 
 /* Until the client wants to begin (true), or ends it or is cut off. */
-bool nbd_negotiate(struct nbd_client *client);
+bool imgi_nbd_negotiate(struct nbd_client *client);
 
 /* ---- transmit.c: false when the connection is to end ---- */
 
 /* Answers requests until the client leaves. */
-void nbd_transmit(struct nbd_client *client);
-bool nbd_reply(const struct nbd_client *client, const struct nbd_request *request, uint32_t error);
+void imgi_nbd_transmit(struct nbd_client *client);
+bool imgi_nbd_reply(const struct nbd_client *client, const struct nbd_request *request,
+                    uint32_t error);
 /* A structured reply of a single chunk, with the bytes of both. */
-bool nbd_reply_chunk(const struct nbd_client *client, const struct nbd_request *request,
-                     unsigned type, struct iovec head, struct iovec data);
+bool imgi_nbd_reply_chunk(const struct nbd_client *client, const struct nbd_request *request,
+                          unsigned type, struct iovec head, struct iovec data);
 /* The error code for a failure of the library. */
-uint32_t nbd_error(const img_error *err);
+uint32_t imgi_nbd_error(const img_error *err);
 
 /* ---- status.c ---- */
 
-bool nbd_reply_status(struct nbd_client *client, const struct nbd_request *request);
+bool imgi_nbd_reply_status(struct nbd_client *client, const struct nbd_request *request);
 
 #endif

@@ -47,8 +47,8 @@ void imgi_serve_client(img_image *image, bool read_only, int socket)
 {
     struct nbd_client client = {.image = image, .read_only = read_only, .socket = socket};
 
-    if (nbd_negotiate(&client))
-        nbd_transmit(&client);
+    if (imgi_nbd_negotiate(&client))
+        imgi_nbd_transmit(&client);
     free(client.buffer);
 }
 

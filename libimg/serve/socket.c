@@ -7,7 +7,7 @@
 
 #include "nbd.h"
 
-bool nbd_receive(const struct nbd_client *client, void *buffer, size_t length)
+bool imgi_nbd_receive(const struct nbd_client *client, void *buffer, size_t length)
 {
     uint8_t *to = buffer;
 
@@ -24,7 +24,7 @@ bool nbd_receive(const struct nbd_client *client, void *buffer, size_t length)
     return true;
 }
 
-bool nbd_send(const struct nbd_client *client, struct iovec *iov, size_t count)
+bool imgi_nbd_send(const struct nbd_client *client, struct iovec *iov, size_t count)
 {
     struct msghdr message = {.msg_iov = iov, .msg_iovlen = count};
 
@@ -49,7 +49,7 @@ bool nbd_send(const struct nbd_client *client, struct iovec *iov, size_t count)
     return true;
 }
 
-bool nbd_make_room(struct nbd_client *client, size_t length)
+bool imgi_nbd_make_room(struct nbd_client *client, size_t length)
 {
     if (client->room >= length)
         return true;

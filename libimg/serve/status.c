@@ -45,18 +45,18 @@ static int find_runs(const struct nbd_client *client, const struct nbd_request *
     return 0;
 }
 
-bool nbd_reply_status(struct nbd_client *client, const struct nbd_request *request)
+bool imgi_nbd_reply_status(struct nbd_client *client, const struct nbd_request *request)
 {
     uint8_t context[4];
     img_error err;
     size_t used;
 
-    if (!nbd_make_room(client, RUNS_MAX * 8))
-        return nbd_reply(client, request, NBD_ENOMEM);
+    if (!imgi_nbd_make_room(client, RUNS_MAX * 8))
+        return imgi_nbd_reply(client, request, NBD_ENOMEM);
     if (find_runs(client, request, client->buffer, &used, &err) < 0)
-        return nbd_reply(client, request, nbd_error(&err));
+        return imgi_nbd_reply(client, request, imgi_nbd_error(&err));
     imgi_put_be32(context, NBD_CONTEXT_ID);
-    return nbd_reply_chunk(client, request, NBD_REPLY_TYPE_BLOCK_STATUS,
-                           (struct iovec){context, sizeof(context)},
-                           (struct iovec){client->buffer, used});
+    return imgi_nbd_reply_chunk(client, request, NBD_REPLY_TYPE_BLOCK_STATUS,
+                                (struct iovec){context, sizeof(context)},
+                                (struct iovec){client->buffer, used});
 }

@@ -8,7 +8,7 @@
 
 /* ---------------------------------------------------------------- replies */
 
-uint32_t nbd_error(const img_error *err)
+uint32_t imgi_nbd_error(const img_error *err)
 {
     switch (err->code) {
     case IMG_E_NOMEM:
@@ -22,8 +22,8 @@ uint32_t nbd_error(const img_error *err)
     }
 }
 
-bool nbd_reply_chunk(const struct nbd_client *client, const struct nbd_request *request,
-                     unsigned type, struct iovec head, struct iovec data)
+bool imgi_nbd_reply_chunk(const struct nbd_client *client, const struct nbd_request *request,
+                          unsigned type, struct iovec head, struct iovec data)
 {
     uint8_t chunk[NBD_CHUNK_BYTES];
     struct iovec iov[] = {{chunk, sizeof(chunk)}, head, data};
@@ -33,7 +33,7 @@ bool nbd_reply_chunk(const struct nbd_client *client, const struct nbd_request *
     imgi_put_be16(chunk + 6, (uint16_t)type);
     imgi_put_be64(chunk + 8, request->cookie);
     imgi_put_be32(chunk + 16, (uint32_t)(head.iov_len + data.iov_len));
-    return nbd_send(client, iov, IMGI_COUNT(iov));
+    return imgi_nbd_send(client, iov, IMGI_COUNT(iov));
 }
 
 static bool reply_simple(const struct nbd_client *client, const struct nbd_request *request,
@@ -45,10 +45,11 @@ static bool reply_simple(const struct nbd_client *client, const struct nbd_reque
     imgi_put_be32(head, NBD_SIMPLE_REPLY_MAGIC);
     imgi_put_be32(head + 4, error);
     imgi_put_be64(head + 8, request->cookie);
-    return nbd_send(client, iov, IMGI_COUNT(iov));
+    return imgi_nbd_send(client, iov, IMGI_COUNT(iov));
 }
 
-bool nbd_reply(const struct nbd_client *client, const struct nbd_request *request, uint32_t error)
+bool imgi_nbd_reply(const struct nbd_client *client, const struct nbd_request *request,
+                    uint32_t error)
 {
     uint8_t body[6]; /* the error, and the length of a message that is not there */
     struct iovec none = {NULL, 0};
@@ -56,11 +57,11 @@ bool nbd_reply(const struct nbd_client *client, const struct nbd_request *reques
     if (!client->structured)
         return reply_simple(client, request, error, none);
     if (error == 0)
-        return nbd_reply_chunk(client, request, NBD_REPLY_TYPE_NONE, none, none);
+        return imgi_nbd_reply_chunk(client, request, NBD_REPLY_TYPE_NONE, none, none);
     imgi_put_be32(body, error);
     imgi_put_be16(body + 4, 0);
-    return nbd_reply_chunk(client, request, NBD_REPLY_TYPE_ERROR,
-                           (struct iovec){body, sizeof(body)}, none);
+    return imgi_nbd_reply_chunk(client, request, NBD_REPLY_TYPE_ERROR,
+                                (struct iovec){body, sizeof(body)}, none);
 }
 
 static bool reply_data(const struct nbd_client *client, const struct nbd_request *request)
@@ -71,8 +72,8 @@ static bool reply_data(const struct nbd_client *client, const struct nbd_request
     if (!client->structured)
         return reply_simple(client, request, 0, data);
     imgi_put_be64(offset, request->offset);
-    return nbd_reply_chunk(client, request, NBD_REPLY_TYPE_OFFSET_DATA,
-                           (struct iovec){offset, sizeof(offset)}, data);
+    return imgi_nbd_reply_chunk(client, request, NBD_REPLY_TYPE_OFFSET_DATA,
+                                (struct iovec){offset, sizeof(offset)}, data);
 }
 
 /* --------------------------------------------------------------- requests */
@@ -116,10 +117,10 @@ static bool read_data(struct nbd_client *client, const struct nbd_request *reque
 {
     img_error err;
 
-    if (!nbd_make_room(client, request->length))
-        return nbd_reply(client, request, NBD_ENOMEM);
+    if (!imgi_nbd_make_room(client, request->length))
+        return imgi_nbd_reply(client, request, NBD_ENOMEM);
     if (img_read(client->image, request->offset, client->buffer, request->length, &err) < 0)
-        return nbd_reply(client, request, nbd_error(&err));
+        return imgi_nbd_reply(client, request, imgi_nbd_error(&err));
     return reply_data(client, request);
 }
 
@@ -147,14 +148,15 @@ static bool change(struct nbd_client *client, const struct nbd_request *request)
     if (rc == 0 && !client->read_only &&
         (request->type == NBD_CMD_FLUSH || request->flags & NBD_CMD_FLAG_FUA))
         rc = img_flush(image, &err);
-    return nbd_reply(client, request, rc < 0 ? nbd_error(&err) : 0);
+    return imgi_nbd_reply(client, request, rc < 0 ? imgi_nbd_error(&err) : 0);
 }
 
 static bool receive_request(const struct nbd_client *client, struct nbd_request *request)
 {
     uint8_t bytes[NBD_REQUEST_BYTES];
 
-    if (!nbd_receive(client, bytes, sizeof(bytes)) || imgi_get_be32(bytes) != NBD_REQUEST_MAGIC)
+    if (!imgi_nbd_receive(client, bytes, sizeof(bytes)) ||
+        imgi_get_be32(bytes) != NBD_REQUEST_MAGIC)
         return false;
     *request = (struct nbd_request){
         .flags = imgi_get_be16(bytes + 4),
@@ -172,11 +174,11 @@ static bool serve_request(struct nbd_client *client, const struct nbd_request *r
 
     /* The data comes whatever is thought of the request; too much of it is not waited for. */
     if (request->type == NBD_CMD_WRITE &&
-        (request->length > NBD_REQUEST_MAX || !nbd_make_room(client, request->length) ||
-         !nbd_receive(client, client->buffer, request->length)))
+        (request->length > NBD_REQUEST_MAX || !imgi_nbd_make_room(client, request->length) ||
+         !imgi_nbd_receive(client, client->buffer, request->length)))
         return false;
     if (error != 0)
-        return nbd_reply(client, request, error);
+        return imgi_nbd_reply(client, request, error);
     switch (request->type) {
     case NBD_CMD_READ:
         return read_data(client, request);
@@ -186,14 +188,14 @@ static bool serve_request(struct nbd_client *client, const struct nbd_request *r
     case NBD_CMD_FLUSH:
         return change(client, request);
     case NBD_CMD_BLOCK_STATUS:
-        return client->status ? nbd_reply_status(client, request)
-                              : nbd_reply(client, request, NBD_EINVAL);
+        return client->status ? imgi_nbd_reply_status(client, request)
+                              : imgi_nbd_reply(client, request, NBD_EINVAL);
     default:
-        return nbd_reply(client, request, NBD_EINVAL);
+        return imgi_nbd_reply(client, request, NBD_EINVAL);
     }
 }
 
-void nbd_transmit(struct nbd_client *client)
+void imgi_nbd_transmit(struct nbd_client *client)
 {
     struct nbd_request request;
 
