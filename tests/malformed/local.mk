@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 
 malformed_tests = tests/malformed/truncate tests/malformed/fields tests/malformed/hostile
+malformed_tests += tests/malformed/guest_ext
 malformed_tests += tests/malformed/repair tests/malformed/snapshots
 malformed_tests += tests/malformed/bitmaps tests/malformed/vhdx tests/malformed/repair_blocks
 check_PROGRAMS += $(malformed_tests)
@@ -18,6 +19,7 @@ tests_malformed_hostile_SOURCES += tests/malformed/hostile_qcow2.c tests/malform
 tests_malformed_hostile_SOURCES += tests/malformed/hostile_read_only.c tests/malformed/hostile_vdi_vhd.c
 tests_malformed_hostile_SOURCES += $(malformed_common)
 tests_malformed_hostile_LDADD = $(LDADD) $(ZLIB_LIBS)
+tests_malformed_guest_ext_SOURCES = tests/malformed/guest_ext.c $(malformed_common)
 tests_malformed_repair_SOURCES = tests/malformed/repair.c tests/malformed/repair.h
 tests_malformed_repair_SOURCES += tests/malformed/repair_qcow2.c tests/malformed/repair_vmdk.c $(malformed_common)
 tests_malformed_repair_blocks_SOURCES = tests/malformed/repair_blocks.c $(malformed_common)
