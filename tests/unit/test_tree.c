@@ -120,6 +120,7 @@ static void start(struct fixture *fixture)
 
     memset(fixture, 0, sizeof(*fixture));
     pthread_mutex_init(&fixture->guest.lock, NULL);
+    fixture->guest.params.flags = IMG_GUEST_NO_APPLIANCE;
     fixture->guest.params.notice = hear;
     fixture->guest.params.opaque = fixture;
     assert_int_equal(img_tree_new(&fixture->tree, &fixture->guest, &err), 0);
@@ -133,7 +134,7 @@ static struct imgi_volume *add_volume(struct fixture *fixture, const char *devic
                              .device = device,
                              .uuid = uuid,
                              .content = nodes ? "ext4" : "unreadable",
-                             .holds_filesystem = true};
+                             .holds_filesystem = nodes != NULL};
     struct imgi_volume *volume;
 
     assert_int_equal(imgi_guest_add(&fixture->guest, NULL, &info, NULL), 0);
