@@ -44,12 +44,12 @@ make_ext() {
     part disk.raw "$1" 65536 >fs
     mke2fs -q -F -t ext4 -b 1024 -E nodiscard,lazy_itable_init=0 -L "$2" fs
     seq 200000 >kept
-    filler gone $((8 * MIB)) >gone
+    filler gone $((8 * MIB)) >deleted
     debugfs -w -f - fs >/dev/null 2>&1 <<'END'
 mkdir d
 cd d
 write kept kept
-write gone gone
+write deleted gone
 write kept kept2
 rm gone
 END
@@ -158,7 +158,8 @@ if loop=$(losetup -f --show disk.raw 2>/dev/null); then
     status=0
     "$IMG" sparsify -q --in-place disk.raw 2>err.txt || status=$?
     losetup -d "$loop"
-    [ $status = 1 ] && grep -q "attached to $loop" err.txt || fail "status $status: $(cat err.txt)"
+    [ $status = 1 ] || fail "a loop device: status $status: $(cat err.txt)"
+    grep -q "attached to $loop" err.txt || fail "a loop device: $(cat err.txt)"
 else
     note "not tried: there are no loop devices here"
 fi
