@@ -25,7 +25,7 @@ void help_program(const struct cli *cli)
            "Make, convert and look at images of virtual disks.\n\nCommands:\n",
            cli->program);
     for (size_t n = 0; (command = cmd_nth(n)); n++)
-        printf("  %-10s%s\n", command->name, command->summary);
+        printf("  %-12s%s\n", command->name, command->summary);
     printf("\nOptions:\n"
            "  -h, --help     show this help; '%s COMMAND --help' tells of a command's options\n"
            "  -V, --version  show the version and what this build has\n",
