@@ -6,8 +6,8 @@ EXTRA_PROGRAMS += tests/bench/codec
 tests_bench_codec_SOURCES = tests/bench/codec.c
 tests_bench_codec_LDADD = libimgall.la
 CLEANFILES += $(EXTRA_PROGRAMS) bench.md
-EXTRA_DIST += tests/bench/run
+EXTRA_DIST += tests/bench/run tests/bench/guest.sh
 
-bench: cmd/img tests/tools/timer
+bench: all tests/tools/timer
 	builddir='$(abs_top_builddir)' bash $(srcdir)/tests/bench/run
 .PHONY: bench
