@@ -1,6 +1,6 @@
 /*
- * The view of blocks: which disks there are, and opening them. SPDX-License-Identifier:
- * BSD-2-Clause
+ * The view of blocks: which disks there are, and opening them.
+ * SPDX-License-Identifier: BSD-2-Clause
  */
 #include <errno.h>
 #include <stdlib.h>

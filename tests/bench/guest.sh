@@ -91,19 +91,19 @@ SCRIPT
 remount_blocks() {
     unmount_all
     "$MNT" --blocks guest.qcow2 blocks
-    : >>export
+    : >>peer
     qemu-storage-daemon --blockdev \
         driver=qcow2,node-name=disk,read-only=on,file.driver=file,file.filename=guest.qcow2 \
-        --export type=fuse,id=export,node-name=disk,mountpoint=export &
+        --export type=fuse,id=export,node-name=disk,mountpoint=peer &
     daemon=$!
-    until [ -s export ]; do sleep 0.05; done
+    until [ -s peer ]; do sleep 0.05; done
 }
 
 read_blocks() {
     wanted "the disk, imgmount --blocks" || return 0
     before=remount_blocks
     measure "$RUNS" "dd if=blocks/disk of=/dev/null bs=1M count=2048" \
-        "dd if=export of=/dev/null bs=1M count=2048"
+        "dd if=peer of=/dev/null bs=1M count=2048"
     unmount_all
     before=true
     row "the disk, imgmount --blocks (qemu-storage-daemon)" "${t[0]} s" "${t[1]} s" \
@@ -149,5 +149,5 @@ inside() {
     read_blocks
     sparsify_deleted
     rmdir files blocks kernel theirs
-    rm -f export
+    rm -f peer
 }
