@@ -106,22 +106,34 @@ static int copy_clusters(struct qcow2_compacting *c, img_error *err)
     return rc;
 }
 
+/* The bytes of a compressed cluster, which may be more than a cluster has. */
+static int copy_stream(struct qcow2_compacting *c, const struct qcow2_compact_stream *stream,
+                       img_error *err)
+{
+    struct imgi_io *io = c->q->node->file;
+    uint64_t length = IMGI_MIN(stream->length, c->file_size - stream->host);
+    int rc = 0;
+
+    for (uint64_t done = 0; rc == 0 && done < length;) {
+        size_t count = (size_t)IMGI_MIN(length - done, QCOW2_COMPACT_BUFFER);
+
+        rc = imgi_io_read(io, c->buffer, count, stream->host + done, err);
+        if (rc == 0)
+            rc = imgi_io_write(io, c->buffer, count, stream->to + done, err);
+        if (rc == 0)
+            rc = imgi_compact_progress(c->compacter, count, err);
+        done += count;
+    }
+    return rc;
+}
+
 static int copy_streams(struct qcow2_compacting *c, img_error *err)
 {
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < c->stream_count; i++) {
-        const struct qcow2_compact_stream *stream = &c->streams[i];
-        uint64_t length = stream->length;
-
-        if (stream->to == 0 || stream->host >= c->file_size)
-            continue;
-        length = IMGI_MIN(length, c->file_size - stream->host);
-        rc = imgi_io_read(c->q->node->file, c->buffer, (size_t)length, stream->host, err);
-        if (rc == 0)
-            rc = imgi_io_write(c->q->node->file, c->buffer, (size_t)length, stream->to, err);
-        if (rc == 0)
-            rc = imgi_compact_progress(c->compacter, length, err);
+        if (c->streams[i].to != 0 && c->streams[i].host < c->file_size)
+            rc = copy_stream(c, &c->streams[i], err);
     }
     return rc;
 }

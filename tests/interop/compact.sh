@@ -79,6 +79,23 @@ for type in zlib zstd; do
     judge $((old * 2 / 3 + (6 << 20))) one
 done
 
+note "compressed clusters that take more of the file than a cluster"
+for part in 1 2 3 4 5 6; do
+    head -c 1900000 /dev/urandom
+    head -c $((2097152 - 1900000)) /dev/zero
+done >parts.raw
+"$QEMU_IMG" create -q -f qcow2 -o cluster_size=2M disk.qcow2 64M
+io 'write -P 1 0 30M'
+io 'write -c -s parts.raw 40M 12M'
+io 'discard 0 30M'
+# The first of them says that it has as many sectors as can be, 4 MiB.
+table=$((0x$(peek disk.qcow2 40 8)))
+entry=$(((0x$(peek disk.qcow2 $table 8) & 0x00ffffffffffffff) + 20 * 8))
+poke disk.qcow2 $entry 7ffe
+"$QEMU_IMG" check -q -r all disk.qcow2 || fail "it cannot be repaired: status $?"
+[ "$(peek disk.qcow2 $entry 2)" = 7ffe ] || fail "it has been repaired"
+judge 24M
+
 note "extended L2 entries, a backing image, lazy refcounts"
 "$QEMU_IMG" create -q -f raw base.raw 64M
 "$QEMU_IO" -f raw -c 'write -P 8 0 64M' base.raw >/dev/null
