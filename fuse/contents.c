@@ -58,11 +58,12 @@ static void enter_ring(struct contents *contents, struct content *content)
     contents->recent.older = content;
 }
 
-static struct content *find(struct contents *contents, fuse_ino_t ino)
+/* A damaged filesystem may have a file and a directory with the same number. */
+static struct content *find(struct contents *contents, fuse_ino_t ino, bool directory)
 {
     struct content *content = *bucket_of(contents, ino);
 
-    while (content && content->ino != ino)
+    while (content && (content->ino != ino || !content->dir == directory))
         content = content->next;
     return content;
 }
@@ -95,12 +96,12 @@ static struct content *take_oldest(struct contents *contents)
 
 /* ---- */
 
-static struct content *use_known(struct contents *contents, fuse_ino_t ino)
+static struct content *use_known(struct contents *contents, fuse_ino_t ino, bool directory)
 {
     struct content *content;
 
     pthread_mutex_lock(&contents->lock);
-    content = find(contents, ino);
+    content = find(contents, ino, directory);
     if (content) {
         content->users++;
         leave_ring(content);
@@ -116,7 +117,7 @@ static struct content *add(struct contents *contents, struct content *content)
     struct content *other, *old = NULL;
 
     pthread_mutex_lock(&contents->lock);
-    other = find(contents, content->ino);
+    other = find(contents, content->ino, content->dir != NULL);
     if (other) {
         old = content;
         content = other;
@@ -141,7 +142,7 @@ int contents_use(struct files *files, fuse_ino_t ino, bool directory, struct con
     img_error err = {0};
     int rc;
 
-    *content = use_known(&files->contents, ino);
+    *content = use_known(&files->contents, ino, directory);
     if (*content)
         return 0;
     if (!node_find(files, ino, &node))
