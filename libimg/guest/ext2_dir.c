@@ -13,8 +13,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "runs.h"
+
 #define ENTRY_HEADER 8u
-/* More could be nothing but the same blocks again and again: it is some million files. */
+/* It is some million files. */
 #define BYTES_MAX ((uint64_t)256 << 20)
 #define INLINE_PARENT 4u /* an inline directory begins with its parent's inode */
 #define INLINE_FIRST sizeof(((struct ext2_inode *)0)->i_block)
@@ -98,14 +100,70 @@ static int read_inline(const struct reader *reader, const struct imgi_ext2_inode
     return rc;
 }
 
-/* The blocks of a run that are before `end`, from block `at` of the directory on. */
-static int read_run(const struct reader *reader, const struct imgi_ext2_run *run, uint64_t at,
-                    uint64_t end, uint8_t *buffer, img_error *err)
+static int by_place(const void *one, const void *other)
+{
+    const struct imgi_run *a = one, *b = other;
+
+    return a->place < b->place ? -1 : a->place > b->place;
+}
+
+/*
+ * No block may come twice: a few of them, again and again, would be a directory of any size. The
+ * runs' places and lengths are in blocks.
+ */
+static int check_blocks(const struct reader *reader, const struct imgi_runs *runs, img_error *err)
+{
+    struct imgi_run *sorted = malloc((runs->count + 1) * sizeof(*sorted));
+    int rc = 0;
+
+    if (!sorted)
+        return imgi_fail_nomem(err, "a directory");
+    if (runs->count > 0)
+        memcpy(sorted, runs->runs, runs->count * sizeof(*sorted));
+    qsort(sorted, runs->count, sizeof(*sorted), by_place);
+    for (size_t n = 1; rc == 0 && n < runs->count; n++) {
+        if (sorted[n].place - sorted[n - 1].place < sorted[n - 1].length)
+            rc = imgi_ext2_corrupt(err,
+                                   "inode %" PRIu32 ": block %" PRIu64 " is in the directory twice",
+                                   reader->number, sorted[n].place);
+    }
+    free(sorted);
+    return rc;
+}
+
+/* Where the directory's blocks are, without its holes. */
+static int find_blocks(const struct reader *reader, const struct imgi_ext2_inode *inode,
+                       struct imgi_runs *runs, img_error *err)
+{
+    struct imgi_ext2 *ext2 = reader->ext2;
+    uint64_t end = imgi_ext2_inode_length(ext2, inode) / ext2->fs->blocksize;
+    struct imgi_ext2_map map = {0};
+    struct imgi_ext2_run run;
+    int rc = 0;
+
+    imgi_ext2_map_begin(&map, ext2, inode);
+    for (uint64_t at = 0; rc == 0 && at < end; at = run.first + run.count) {
+        rc = imgi_ext2_map_find(&map, at, &run, err);
+        if (rc < 0 || !run.place)
+            continue;
+        rc = imgi_runs_add(runs, IMGI_MIN(run.first + run.count, end) - at, IMGI_RUN_DATA,
+                           run.place + (at - run.first), err);
+        if (rc == 0 && runs->end > BYTES_MAX / ext2->fs->blocksize)
+            rc = imgi_fail(err, IMG_E_LIMIT,
+                           "inode %" PRIu32 ": a directory of over %" PRIu64 " bytes",
+                           reader->number, BYTES_MAX);
+    }
+    imgi_ext2_map_end(&map);
+    return rc < 0 ? rc : check_blocks(reader, runs, err);
+}
+
+static int read_run(const struct reader *reader, const struct imgi_run *run, uint8_t *buffer,
+                    img_error *err)
 {
     struct imgi_ext2 *ext2 = reader->ext2;
 
-    for (; at < end && at - run->first < run->count; at++) {
-        int rc = imgi_ext2_read(ext2, run->place + (at - run->first), 1, buffer, err);
+    for (uint64_t n = 0; n < run->length; n++) {
+        int rc = imgi_ext2_read(ext2, run->place + n, 1, buffer, err);
 
         if (rc == 0 && !ext2->library.ext2fs_dir_block_csum_verify(ext2->fs, reader->number,
                                                                    (struct ext2_dir_entry *)buffer))
@@ -122,26 +180,13 @@ static int read_run(const struct reader *reader, const struct imgi_ext2_run *run
 static int read_blocks(const struct reader *reader, const struct imgi_ext2_inode *inode,
                        img_error *err)
 {
-    struct imgi_ext2 *ext2 = reader->ext2;
-    uint64_t end = imgi_ext2_inode_length(ext2, inode) / ext2->fs->blocksize, total = 0;
-    uint8_t *buffer = malloc(ext2->fs->blocksize);
-    struct imgi_ext2_map map = {0};
-    struct imgi_ext2_run run;
-    int rc = buffer ? 0 : imgi_fail_nomem(err, "a directory");
+    uint8_t *buffer = malloc(reader->ext2->fs->blocksize);
+    struct imgi_runs runs = {0};
+    int rc = buffer ? find_blocks(reader, inode, &runs, err) : imgi_fail_nomem(err, "a directory");
 
-    imgi_ext2_map_begin(&map, ext2, inode);
-    for (uint64_t at = 0; rc == 0 && at < end; at = run.first + run.count) {
-        rc = imgi_ext2_map_find(&map, at, &run, err);
-        if (rc == 0 && run.place)
-            total += IMGI_MIN(run.first + run.count, end) - at;
-        if (rc == 0 && total > BYTES_MAX / ext2->fs->blocksize)
-            rc = imgi_fail(err, IMG_E_LIMIT,
-                           "inode %" PRIu32 ": a directory of over %" PRIu64 " bytes",
-                           reader->number, BYTES_MAX);
-        if (rc == 0 && run.place)
-            rc = read_run(reader, &run, at, end, buffer, err);
-    }
-    imgi_ext2_map_end(&map);
+    for (size_t n = 0; rc == 0 && n < runs.count; n++)
+        rc = read_run(reader, &runs.runs[n], buffer, err);
+    imgi_runs_free(&runs);
     free(buffer);
     return rc;
 }

@@ -96,7 +96,7 @@ static int load_child(struct imgi_ext2_map *map, struct node *node, uint64_t pla
 static int read_leaf(struct imgi_ext2_map *map, const struct node *leaf, int n, uint64_t block,
                      struct imgi_ext2_run *run, img_error *err)
 {
-    const uint8_t *entry = leaf->bytes + HEADER + (size_t)ENTRY * (unsigned)n;
+    const uint8_t *entry;
     uint64_t place, length;
 
     *run = (struct imgi_ext2_run){.first = leaf->first, .count = leaf->end - leaf->first};
@@ -104,6 +104,7 @@ static int read_leaf(struct imgi_ext2_map *map, const struct node *leaf, int n, 
         return 0;
     if (key_of(leaf, (unsigned)n) != leaf->first)
         return imgi_ext2_corrupt(err, "inode %" PRIu32 ": its extents are damaged", map->number);
+    entry = leaf->bytes + HEADER + (size_t)ENTRY * (unsigned)n;
     length = imgi_get_le16(entry + 4);
     place = imgi_get_le32(entry + 8) | (uint64_t)imgi_get_le16(entry + 6) << 32;
     if (length > LENGTH_MAX)

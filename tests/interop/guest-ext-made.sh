@@ -106,3 +106,10 @@ poke sums $((${place% *} * 1024 + ${place#* } + 8)) ffffffff
 expect_fail 1 "inode $inode: " "$list" sums
 grep -q '^/random-70000: stat: .*checksum' expect_fail.err || fail "another file is said to be damaged"
 [ "$(wc -l <expect_fail.err)" = 1 ] || fail "more than that has been refused"
+
+note "a directory that has a block twice"
+made again -t ext2 -b 1024
+block=$(debugfs -R 'bmap many 1' again 2>/dev/null)
+debugfs -w -R "sif many block[2] $block" again 2>/dev/null
+"$IMG" ls again /few >/dev/null || fail "another directory is refused"
+expect_fail 1 "block $block is in the directory twice" "$IMG" ls again /many
