@@ -23,20 +23,21 @@ static bool is_joliet(const uint8_t *descriptor)
            (escape[2] == '@' || escape[2] == 'C' || escape[2] == 'E');
 }
 
-/* When it was changed, or made: 16 digits. */
+/* When it was changed, or made: 16 digits, which nothing needs to end. */
 static void set_date(struct imgi_look *look, const uint8_t *descriptor)
 {
     static const uint8_t widths[] = {4, 2, 2, 2, 2, 2, 2};
+    static const char missing[] = "0000000000000000";
     const char *date = (const char *)descriptor + 830;
     size_t used = 0;
 
-    if (strspn(date, "0") >= 16)
+    if (memcmp(date, missing, 16) == 0)
         date = (const char *)descriptor + 813;
     for (size_t n = 0; n < 16; n++) {
         if (date[n] < '0' || date[n] > '9')
             return;
     }
-    if (strspn(date, "0") >= 16)
+    if (memcmp(date, missing, 16) == 0)
         return;
     for (size_t n = 0; n < IMGI_COUNT(widths); date += widths[n], n++)
         used += (size_t)snprintf(look->uuid + used, sizeof(look->uuid) - used, "%s%.*s",

@@ -6,6 +6,12 @@
 
 #include "provider.h"
 
+/*
+ * What a directory may take of memory: some million files. A small volume can make a larger one
+ * up, by naming the same bytes again and again.
+ */
+#define MEMORY_MAX ((size_t)256 << 20)
+
 struct entry {
     size_t name; /* its place in dir->names */
     uint64_t inode;
@@ -21,8 +27,11 @@ struct img_dir {
 
 static int make_room(struct img_dir *dir, size_t name_length, img_error *err)
 {
+    if (dir->used + name_length + 1 + (dir->count + 1) * sizeof(*dir->entries) > MEMORY_MAX)
+        return imgi_fail(err, IMG_E_LIMIT, "a directory that would take more than %zu MiB",
+                         MEMORY_MAX >> 20);
     if (dir->count == dir->room) {
-        size_t room = dir->room ? dir->room * 2 : 64;
+        size_t room = IMGI_MIN(dir->room ? dir->room * 2 : 64, MEMORY_MAX / sizeof(struct entry));
         struct entry *entries = reallocarray(dir->entries, room, sizeof(*entries));
 
         if (!entries)
@@ -31,7 +40,7 @@ static int make_room(struct img_dir *dir, size_t name_length, img_error *err)
         dir->room = room;
     }
     if (dir->space - dir->used <= name_length) {
-        size_t space = dir->space * 2 + name_length + 1024;
+        size_t space = IMGI_MIN(dir->space * 2 + name_length + 1024, MEMORY_MAX);
         char *names = realloc(dir->names, space);
 
         if (!names)

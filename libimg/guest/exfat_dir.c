@@ -11,6 +11,7 @@
 
 /* Types of entries. */
 #define BITMAP 0x81u
+#define BITMAP_FLAGS 1u /* the first bit: for which of the tables */
 #define FILE_ENTRY 0x85u
 #define STREAM 0xc0u
 #define NAME 0xc1u
@@ -198,7 +199,7 @@ static int take_bitmap(void *opaque, const uint8_t *entry, uint64_t place, img_e
     struct imgi_fat *fat = opaque;
 
     (void)place, (void)err;
-    if (entry[0] != BITMAP || fat->bitmap_cluster != 0)
+    if (entry[0] != BITMAP || (entry[BITMAP_FLAGS] & 1) != fat->active)
         return 0;
     fat->bitmap_cluster = imgi_get_le32(entry + CLUSTER);
     fat->bitmap_size = imgi_get_le64(entry + SIZE);

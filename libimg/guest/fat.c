@@ -61,6 +61,9 @@ static int find_unused(img_fs *fs, imgi_unused_fn *unused, void *opaque, img_err
 
     if (fat->dirty)
         return imgi_fail(err, IMG_E_UNSUPPORTED, "it was not unmounted cleanly");
+    /* TexFAT: which of the bitmaps is right depends on what it was about to do. */
+    if (fat->two_tables)
+        return imgi_fail(err, IMG_E_UNSUPPORTED, "it has two allocation bitmaps");
     return imgi_fat_unused(fat, unused, opaque, err);
 }
 

@@ -27,6 +27,8 @@ struct imgi_fat {
     uint32_t clusters;          /* there are those from 2 to clusters + 1 */
     uint32_t root_cluster;
     uint64_t root, root_size; /* FAT12 and 16: the place of the root directory */
+    unsigned active;          /* exFAT: which of the tables, and of the bitmaps, is in use */
+    bool two_tables;          /* likewise: there are two, as TexFAT has it */
     uint32_t bitmap_cluster;  /* exFAT */
     uint64_t bitmap_size;
     bool dirty;

@@ -78,8 +78,9 @@ static int exfat_super(struct imgi_fat *fat, const uint8_t *boot, img_error *err
     fat->cluster_size = fat->sector_size << cluster;
     fat->table = (uint64_t)imgi_get_le32(boot + EXFAT_TABLE) << sector;
     fat->table_size = (uint64_t)imgi_get_le32(boot + EXFAT_TABLE_LENGTH) << sector;
-    if (flags & EXFAT_ACTIVE_FAT && boot[EXFAT_TABLES] == 2)
-        fat->table += fat->table_size;
+    fat->two_tables = boot[EXFAT_TABLES] == 2;
+    fat->active = fat->two_tables && flags & EXFAT_ACTIVE_FAT ? 1 : 0;
+    fat->table += fat->active * fat->table_size;
     fat->tables = 1;
     fat->data = (uint64_t)imgi_get_le32(boot + EXFAT_HEAP) << sector;
     fat->clusters = imgi_get_le32(boot + EXFAT_CLUSTERS);

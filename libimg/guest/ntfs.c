@@ -296,10 +296,8 @@ static int read_packed(img_file *file, uint64_t offset, void *buffer, size_t len
     struct open_file *open = file->state;
     uint8_t *to = buffer;
 
-    if (open->stream.resident) {
-        memcpy(buffer, open->stream.value + offset, length);
-        return 0;
-    }
+    if (open->stream.resident)
+        return imgi_ntfs_resident_read(&open->stream, offset, buffer, length, err);
     for (size_t done = 0; done < length;) {
         uint64_t at = imgi_align_down(offset + done, open->stream.unit);
         size_t in = (size_t)(offset + done - at);

@@ -89,6 +89,9 @@ int imgi_ntfs_stream_open(const struct imgi_ntfs *ntfs, const struct imgi_ntfs_r
 /* Of one that is not compressed; within its size. */
 int imgi_ntfs_stream_read(const struct imgi_ntfs *ntfs, const struct imgi_ntfs_stream *stream,
                           uint64_t offset, void *buffer, size_t length, img_error *err);
+/* Of one that is in its record, in any range: more than its value has is an error. */
+int imgi_ntfs_resident_read(const struct imgi_ntfs_stream *stream, uint64_t offset, void *buffer,
+                            size_t length, img_error *err);
 void imgi_ntfs_stream_free(struct imgi_ntfs_stream *stream);
 
 /* One attribute of a record: its bytes, checked to be all there. */

@@ -167,6 +167,8 @@ static int take(const struct imgi_ntfs *ntfs, const struct imgi_ntfs_attribute *
     if (!attribute->bytes[NON_RESIDENT])
         return first && !stream->resident ? take_resident(attribute, stream, err)
                                           : broken("an attribute is there twice", err);
+    if (stream->resident)
+        return broken("an attribute is in its record and in clusters", err);
     if (attribute->length < NON_RESIDENT_HEADER)
         return broken("an attribute is broken", err);
     if (first)
@@ -272,15 +274,22 @@ int imgi_ntfs_stream_open(const struct imgi_ntfs *ntfs, const struct imgi_ntfs_r
     return rc;
 }
 
+int imgi_ntfs_resident_read(const struct imgi_ntfs_stream *stream, uint64_t offset, void *buffer,
+                            size_t length, img_error *err)
+{
+    if (!imgi_span_ok(offset, length, stream->size))
+        return imgi_fail_errno(err, EIO, "its bytes end at byte %" PRIu64, stream->size);
+    memcpy(buffer, stream->value + offset, length);
+    return 0;
+}
+
 int imgi_ntfs_stream_read(const struct imgi_ntfs *ntfs, const struct imgi_ntfs_stream *stream,
                           uint64_t offset, void *buffer, size_t length, img_error *err)
 {
     size_t valid = (size_t)IMGI_MIN(length, offset < stream->valid ? stream->valid - offset : 0);
 
-    if (stream->resident) {
-        memcpy(buffer, stream->value + offset, length);
-        return 0;
-    }
+    if (stream->resident)
+        return imgi_ntfs_resident_read(stream, offset, buffer, length, err);
     memset((uint8_t *)buffer + valid, 0, length - valid);
     return valid == 0 ? 0 : imgi_runs_read(&stream->runs, ntfs->volume, offset, buffer, valid, err);
 }

@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What a list may take of memory: 64 MiB. Nothing but an attack has a file in so many pieces. */
+#define RUNS_MAX (((size_t)64 << 20) / sizeof(struct imgi_run))
+
 /* Whether such a run goes on where the last one ends. */
 static bool goes_on(const struct imgi_run *last, enum imgi_run_kind kind, uint64_t place)
 {
@@ -25,6 +28,8 @@ int imgi_runs_add(struct imgi_runs *runs, uint64_t length, enum imgi_run_kind ki
         runs->end += length;
         return 0;
     }
+    if (runs->count == RUNS_MAX)
+        return imgi_fail(err, IMG_E_LIMIT, "its bytes are in more than %zu pieces", RUNS_MAX);
     if (runs->count == runs->room) {
         size_t room = runs->room ? runs->room * 2 : 8;
         struct imgi_run *more = reallocarray(runs->runs, room, sizeof(*more));

@@ -14,6 +14,7 @@ unit_tests += tests/unit/test_crypto_luks
 unit_tests += tests/unit/test_crypto_secret
 unit_tests += tests/unit/test_encrypted
 unit_tests += tests/unit/test_error
+unit_tests += tests/unit/test_guest_bounds
 unit_tests += tests/unit/test_io_device
 unit_tests += tests/unit/test_io_direct
 unit_tests += tests/unit/test_io_fault
