@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: BSD-2-Clause
  */
 #include <errno.h>
+#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,30 +35,50 @@ static bool escape(char *name, const char *text, size_t room)
     return *text == '\0';
 }
 
-static bool is_taken(const struct blocks *blocks, const char *name)
+/* The names of snapshots that have been given away. */
+struct names {
+    void *tree;           /* as tsearch(3) has it; the names stand in their groups */
+    unsigned long number; /* the last one that was put behind a name: none is tried twice */
+};
+
+static int compare(const void *one, const void *other)
 {
-    for (size_t n = 1; n < blocks->count; n++)
-        if (strcmp(blocks->groups[n].name, name) == 0)
-            return true;
-    return *name == '\0';
+    return strcmp(one, other);
 }
 
-/* What has no name that is its own, or too long a one, is known by its id. */
-static void name_group(const struct blocks *blocks, struct blocks_group *group,
+static void keep(void *name)
+{
+    (void)name;
+}
+
+static bool is_taken(const struct names *names, const char *name)
+{
+    return *name == '\0' || tfind(name, &names->tree, compare);
+}
+
+/*
+ * What has no name that is its own, or too long a one, is known by its id; and by a number, if that
+ * is another one's too. False: out of memory.
+ */
+static bool name_group(struct names *names, struct blocks_group *group,
                        const img_snapshot *snapshot)
 {
-    char id[64];
+    const char *name = snapshot->name ? snapshot->name : "";
+    char id[64], number[24] = "";
     size_t length;
 
-    if (escape(group->name, snapshot->name ? snapshot->name : "", BLOCKS_NAME_MAX) &&
-        !is_taken(blocks, group->name))
-        return;
-    escape(id, snapshot->id, sizeof(id) - 1);
-    escape(group->name, snapshot->name ? snapshot->name : "", BLOCKS_NAME_MAX - sizeof(id));
-    length = strlen(group->name);
-    do /* somebody may have called another one so */
-        length += (size_t)snprintf(group->name + length, sizeof(group->name) - length, "~%s", id);
-    while (is_taken(blocks, group->name) && length + sizeof(id) < sizeof(group->name));
+    if (!escape(group->name, name, BLOCKS_NAME_MAX) || is_taken(names, group->name)) {
+        escape(id, snapshot->id, sizeof(id) - 1);
+        escape(group->name, name, BLOCKS_NAME_MAX - sizeof(id) - sizeof(number));
+        length = strlen(group->name);
+        for (;;) {
+            snprintf(group->name + length, sizeof(group->name) - length, "~%s%s", id, number);
+            if (!is_taken(names, group->name))
+                break;
+            snprintf(number, sizeof(number), "~%lu", ++names->number);
+        }
+    }
+    return tsearch(group->name, &names->tree, compare) != NULL;
 }
 
 /* ----------------------------------------------------------------- opening */
@@ -172,21 +193,22 @@ int blocks_group_open(struct blocks *blocks, struct blocks_group *group)
 
 static bool add_snapshots(struct blocks *blocks, const img_snapshot *list, size_t count)
 {
+    struct names names = {0};
+    bool ok = true;
+
     blocks->groups = calloc(count + 1, sizeof(blocks->groups[0]));
     if (!blocks->groups)
         return false;
     blocks->count = 1;
-    for (size_t n = 0; n < count; n++) {
-        struct blocks_group *group = &blocks->groups[blocks->count];
+    for (size_t n = 0; ok && n < count; n++) {
+        struct blocks_group *group = &blocks->groups[blocks->count++];
 
-        group->id = strdup(list[n].id);
-        if (!group->id)
-            return false;
         group->time = (time_t)list[n].date_sec;
-        name_group(blocks, group, &list[n]);
-        blocks->count++;
+        group->id = strdup(list[n].id);
+        ok = group->id && name_group(&names, group, &list[n]);
     }
-    return true;
+    tdestroy(names.tree, keep);
+    return ok;
 }
 
 bool blocks_groups_start(struct blocks *blocks)

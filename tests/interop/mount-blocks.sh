@@ -84,6 +84,19 @@ judge dir now.raw
 judge dir/snapshots/plain disk.raw
 judge dir/snapshots/twice~6 now.raw
 hide
+note "snapshots of one name and one id"
+cp image same
+for n in 7 8 9; do
+    "$QEMU_IMG" snapshot -c same same
+done
+for place in $(LC_ALL=C grep -abo '[89]same' same | cut -d: -f1); do
+    poke same "$place" 37
+done
+show same
+ls dir/snapshots | grep same >found
+printf '%s\n' same same~7 same~7~1 >names
+same names found
+hide
 show --snapshot plain image
 [ ! -e dir/snapshots ] || fail "a snapshot has snapshots"
 judge dir disk.raw
