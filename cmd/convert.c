@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "convert.h"
+#include "guest.h"
 
 #define SPARSE_MAX (UINT64_C(16) << 20)
 #define SPARSE_UNIT 512
@@ -40,6 +41,7 @@ static const struct cmd_option options[] = {
     {OPT_SKIP_BROKEN_BITMAPS, "skip-broken-bitmaps", NULL,
      "with --bitmaps: leave out those that are inconsistent"},
     {OPT_SKIP_FREE, "skip-free", NULL, "leave out what the guest does not use, as sparsify does"},
+    OPTION_BLOCKSIZE,
     {OPT_SALVAGE, "salvage", NULL, "put zeros for what cannot be read, and say how much that was"},
     OPTION_IMAGE_OPTS,
     {OPT_IMAGE_OPTS, "source-image-opts", NULL, NULL},
@@ -149,6 +151,8 @@ static bool take_option(struct cli *cli, void *opaque, int key, const char *valu
     case OPT_TARGET_IS_ZERO:
         args->flags |= IMG_JOB_TARGET_ZERO;
         return true;
+    case OPT_BLOCKSIZE:
+        return guest_sector_size(cli, value, &args->free_space.sector_size);
     case OPT_SKIP_FREE:
         args->free_space.wanted = true;
         return true;

@@ -43,8 +43,10 @@ static bool check_ignored(struct cli *cli, const struct free_space *space, const
 
 bool free_space_find(struct cli *cli, struct free_space *space, img_image *image, img_job *job)
 {
-    img_guest_params guest_params = {
-        .flags = IMG_GUEST_NO_APPLIANCE, .notice = tell, .opaque = cli};
+    img_guest_params guest_params = {.flags = IMG_GUEST_NO_APPLIANCE,
+                                     .sector_size = (uint32_t)space->sector_size,
+                                     .notice = tell,
+                                     .opaque = cli};
     img_free_params params = {.flags = space->swap ? (unsigned)IMG_FREE_SWAP : 0,
                               .ignore = space->ignore,
                               .ignore_count = space->ignore_count};

@@ -12,6 +12,7 @@ struct free_space {
     bool wanted, swap;
     const char **ignore; /* devices */
     size_t ignore_count;
+    uint64_t sector_size;  /* of the disk; 0: found by a look */
     img_free_space *found; /* NULL: nobody has looked */
 };
 

@@ -31,11 +31,11 @@ static bool add_mount(struct cli *cli, struct guest_args *args, const char *text
     return true;
 }
 
-static bool set_sector_size(struct cli *cli, struct guest_args *args, const char *text)
+bool guest_sector_size(struct cli *cli, const char *text, uint64_t *bytes)
 {
-    if (!size_parse(cli, "block size", text, &args->sector_size))
+    if (!size_parse(cli, "block size", text, bytes))
         return false;
-    if (args->sector_size != 512 && args->sector_size != 4096)
+    if (*bytes != 512 && *bytes != 4096)
         return cli_fail(cli, "--blocksize must be 512 or 4096");
     return true;
 }
@@ -60,7 +60,7 @@ bool guest_take_option(struct cli *cli, struct guest_args *args, int key, const 
         args->snapshot = value;
         return true;
     case OPT_BLOCKSIZE:
-        return set_sector_size(cli, args, value);
+        return guest_sector_size(cli, value, &args->sector_size);
     case 'f':
         args->format_last = true;
         break;

@@ -11,13 +11,15 @@
 #include "cmd.h"
 
 /* clang-format off */
+#define OPTION_BLOCKSIZE                                                                           \
+    {OPT_BLOCKSIZE, "blocksize", "BYTES", "of a sector of the disks: 512 or 4096"}
 /* Of commands that look at a guest's disks. -h is theirs to use, therefore it is no --help. */
 #define OPTIONS_GUEST                                                                              \
     {'a', "add", "FILE", "an image; more than one are the disks of one machine"},                  \
     OPTIONS_OPEN,                                                                                  \
     OPTION_SHARE,                                                                                  \
     {OPT_SNAPSHOT, "snapshot", "NAME", "look at the disks as that internal snapshot has them"},    \
-    {OPT_BLOCKSIZE, "blocksize", "BYTES", "of a sector of the disks: 512 or 4096"}
+    OPTION_BLOCKSIZE
 /* And of commands that look into its files. */
 #define OPTIONS_GUEST_FILES                                                                        \
     OPTIONS_GUEST,                                                                                 \
@@ -50,6 +52,8 @@ struct guest_args {
 
 /* Take one of the options above; other keys are left alone. */
 bool guest_take_option(struct cli *cli, struct guest_args *args, int key, const char *value);
+/* The value of --blocksize. */
+bool guest_sector_size(struct cli *cli, const char *text, uint64_t *bytes);
 /* Without -a the operand at *first is the image: take it, or say that there must be one. */
 bool guest_take_image(struct cli *cli, struct guest_args *args, int argc, char **argv, int *first);
 bool guest_add_image(struct cli *cli, struct guest_args *args, const char *name);

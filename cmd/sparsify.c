@@ -9,6 +9,7 @@
 #include <jansson.h>
 
 #include "convert.h"
+#include "guest.h"
 
 struct args {
     struct convert_args convert; /* in place: source says how to open, the rest of it is not used */
@@ -26,6 +27,7 @@ static const struct cmd_option options[] = {
     {OPT_ZERO_ONLY, "zero-only", NULL, "do not look for what the guest does not use"},
     {OPT_SWAP, "swap", NULL, "the content of swap is not needed either"},
     {OPT_IGNORE, "ignore", "DEV", "keep what is in this volume (/dev/sda1); may be repeated"},
+    OPTION_BLOCKSIZE,
     {'m', "parallel", "COUNT", "number of threads, 1 to 64 (default: one a processor, at most 16)"},
     {'m', "threads", "COUNT", NULL},
     {'r', "rate-limit", "RATE", "read no more than so many bytes a second"},
@@ -65,6 +67,8 @@ static bool take_option(struct cli *cli, void *opaque, int key, const char *valu
         break;
     case OPT_IGNORE:
         return free_space_ignore(cli, &convert->free_space, value);
+    case OPT_BLOCKSIZE:
+        return guest_sector_size(cli, value, &convert->free_space.sector_size);
     case 'm':
         return convert_take_threads(cli, convert, value);
     case 'r':
