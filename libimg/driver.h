@@ -132,6 +132,7 @@ struct imgi_node {
                               (identity) */
     uint32_t grain; /* guest bytes that are present, absent or zero as one, where that is a part of
                        a cluster; a power of two; 0: a cluster */
+    uint32_t sector_size;         /* of the disk, as its guest has it; 0: not said */
     char *backing_name;           /* malloc'd, or NULL; the core frees both */
     char *backing_format;         /* malloc'd, or NULL: not said */
     struct imgi_pack_params pack; /* codec IMGI_CODEC_NONE: cannot store compressed */

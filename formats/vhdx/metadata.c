@@ -70,7 +70,7 @@ static int take_logical_sector(struct vhdx *v, const struct item *item, const ui
                                img_error *err)
 {
     (void)item;
-    v->logical_sector = imgi_get_le32(bytes);
+    v->node->sector_size = v->logical_sector = imgi_get_le32(bytes);
     return judge_sector(v->logical_sector, err);
 }
 

@@ -72,6 +72,13 @@ static const char *look_ext(struct imgi_look *look)
 
 /* -------------------------------------------------------------------- swap */
 
+/* A signature alone may be left over: mkfs of a filesystem does not write where it is. */
+static bool is_swap_header(const uint8_t *header)
+{
+    return (imgi_get_le32(header) == 1 || imgi_get_be32(header) == 1) &&
+           imgi_get_le32(header + 4) != 0;
+}
+
 /* The signature ends the first page, whose size depends on the processor. */
 static const char *look_swap(struct imgi_look *look)
 {
@@ -81,12 +88,12 @@ static const char *look_swap(struct imgi_look *look)
     for (size_t n = 0; n < IMGI_COUNT(pages); n++) {
         const uint8_t *end = look->head + pages[n] - 10;
 
-        if (memcmp(end, "SWAPSPACE2", 10) == 0 && imgi_get_le32(look->head + KIB) == 1) {
+        if (memcmp(end, "SWAPSPACE2", 10) == 0 && is_swap_header(look->head + KIB)) {
             imgi_look_uuid(look, look->head + KIB + 12);
             imgi_look_label(look, look->head + KIB + 28, 16);
             return "swap";
         }
-        if (memcmp(end, "SWAPSPACE2", 10) == 0 || memcmp(end, "SWAP-SPACE", 10) == 0)
+        if (memcmp(end, "SWAP-SPACE", 10) == 0)
             return "swap";
         for (size_t m = 0; m < IMGI_COUNT(asleep); m++) {
             if (memcmp(end, asleep[m], strlen(asleep[m])) == 0)
@@ -143,6 +150,12 @@ struct signature {
 static const struct signature signatures[] = {
     {"BitLocker", 3, 8, "-FVE-FS-", 0, 0, 0},
     {"ReFS", 0, 8, "\0\0\0ReFS", 0, 0, 0},
+    {"oracleasm", 32, 8, "ORCLDISK", 0, 40, 24},
+    {"ceph_bluestore", 0, 22, "bluestore block device", 0, 0, 0},
+    {"vdo", 0, 8, "dmvdo001", 0, 0, 0},
+    {"stratis", 512 + 4, 16, "!Stra0tis\x86\xff\x02^\x41rh", 0, 0, 0},
+    {"bcachefs", 4 * KIB + 24, 16,
+     "\xc6\x85\x73\xf6\x66\xce\x90\xa9\xd9\x6a\x60\xcf\x80\x3d\xf7\xef", 4 * KIB + 56, 0, 0},
     {"bcache", 4 * KIB + 24, 16, "\xc6\x85\x73\xf6\x4e\x1a\x45\xca\x82\x65\xf5\x7f\x48\xba\x6d\x81",
      4 * KIB + 40, 0, 0},
     {"xfs", 0, 4, "XFSB", 32, 108, 12},
@@ -192,7 +205,7 @@ static const struct detector {
     {imgi_look_exfat, false}, {imgi_look_ntfs, false}, {look_signatures, false},
     {imgi_look_vfat, false},  {look_swap, false},      {look_ext, false},
     {imgi_look_disc, true},   {imgi_look_hfs, false},  {look_f2fs, false},
-    {look_nilfs, false},      {imgi_look_zfs, false},
+    {look_nilfs, false},      {imgi_look_zfs, false},  {imgi_look_vmfs, false},
 };
 
 static bool holds_files(const char *content)
@@ -200,7 +213,8 @@ static bool holds_files(const char *content)
     static const char *const others[] = {
         "linux_raid_member", "crypto_LUKS", "LVM2_member", "isw_raid_member",
         "ddf_raid_member",   "swap",        "swsuspend",   "jbd",
-        "zfs_member",        "bcache",      "BitLocker"};
+        "zfs_member",        "bcache",      "BitLocker",   "oracleasm",
+        "ceph_bluestore",    "vdo",         "stratis",     "VMFS_volume_member"};
 
     for (size_t n = 0; n < IMGI_COUNT(others); n++) {
         if (strcmp(content, others[n]) == 0)
@@ -238,10 +252,29 @@ static int keep(struct imgi_volume *volume, const char *content, const struct im
     return complete ? 0 : imgi_fail_nomem(err, "a volume");
 }
 
+/* All detectors look: what was seen first is kept, and whether another one disagrees. */
+static int look_at_all(struct imgi_volume *volume, struct imgi_look *look, img_error *err)
+{
+    int rc = 0;
+
+    for (size_t n = 0; rc == 0 && n < IMGI_COUNT(detectors); n++) {
+        const char *content;
+
+        look->label[0] = look->uuid[0] = '\0';
+        content = detectors[n].look(look);
+        if (!content)
+            continue;
+        if (!volume->info.content && (!volume->partitioned || detectors[n].beside_table))
+            rc = keep(volume, content, look, err);
+        else if (!volume->also)
+            volume->also = content;
+    }
+    return rc;
+}
+
 int imgi_content_detect(struct imgi_volume *volume, img_error *err)
 {
     struct imgi_look *look;
-    const char *content = NULL;
     size_t length = (size_t)IMGI_MIN(volume->info.size, IMGI_LOOK_BYTES);
     int rc = 0;
 
@@ -252,15 +285,19 @@ int imgi_content_detect(struct imgi_volume *volume, img_error *err)
         return imgi_fail_nomem(err, "a volume");
     look->volume = volume;
     look->head = (uint8_t *)(look + 1);
-    if (imgi_look_read(look, 0, look->head, length)) {
-        for (size_t n = 0; n < IMGI_COUNT(detectors) && !content; n++) {
-            look->label[0] = look->uuid[0] = '\0';
-            if (!volume->partitioned || detectors[n].beside_table)
-                content = detectors[n].look(look);
-        }
-    }
-    if (content)
-        rc = keep(volume, content, look, err);
+    if (imgi_look_read(look, 0, look->head, length))
+        rc = look_at_all(volume, look, err);
     free(look);
     return rc;
+}
+
+bool imgi_content_is_known(img_image *image, uint64_t offset, uint64_t size)
+{
+    struct imgi_volume volume = {.image = image, .info = {.offset = offset, .size = size}};
+    bool known = imgi_content_detect(&volume, NULL) == 0 && volume.info.content;
+
+    free((char *)volume.info.content);
+    free((char *)volume.info.label);
+    free((char *)volume.info.uuid);
+    return known;
 }

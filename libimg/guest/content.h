@@ -46,6 +46,7 @@ const char *imgi_look_hfs(struct imgi_look *look);
 const char *imgi_look_raid(struct imgi_look *look);
 const char *imgi_look_lvm(struct imgi_look *look);
 const char *imgi_look_zfs(struct imgi_look *look);
+const char *imgi_look_vmfs(struct imgi_look *look);
 
 /* Whether it is a boot sector of FAT. content_fat.c */
 bool imgi_is_fat(const uint8_t sector[512]);

@@ -103,19 +103,47 @@ const char *imgi_look_lvm(struct imgi_look *look)
 
 /* ---------------------------------------------------------------------- ZFS */
 
-#define UBERBLOCKS (128 * KIB) /* of the first label, one a KiB at least */
+#define LABEL (256 * KIB)      /* two of them begin a volume, two end it */
+#define UBERBLOCKS (128 * KIB) /* of a label, one a KiB at least: its second half */
 #define UBERBLOCK_MAGIC UINT64_C(0x00bab10c)
 #define NEEDED 4u /* one may be left behind by chance */
 
+static unsigned count_uberblocks(const struct imgi_look *look, uint64_t label)
+{
+    uint8_t blocks[8 * KIB];
+    unsigned found = 0;
+
+    for (uint32_t at = UBERBLOCKS; at < LABEL && found < NEEDED; at += sizeof(blocks)) {
+        if (!imgi_look_read(look, label + at, blocks, sizeof(blocks)))
+            return found;
+        for (uint32_t n = 0; n < sizeof(blocks); n += KIB) {
+            found += imgi_get_le64(blocks + n) == UBERBLOCK_MAGIC ||
+                     imgi_get_be64(blocks + n) == UBERBLOCK_MAGIC;
+        }
+    }
+    return found;
+}
+
 const char *imgi_look_zfs(struct imgi_look *look)
 {
+    uint64_t size = imgi_align_down(look->volume->info.size, LABEL);
     unsigned found = 0;
-    uint8_t block[8];
 
-    for (uint64_t n = 0; n < 128 && found < NEEDED; n++) {
-        if (!imgi_look_read(look, UBERBLOCKS + n * KIB, block, sizeof(block)))
-            return NULL;
-        found += imgi_get_le64(block) == UBERBLOCK_MAGIC || imgi_get_be64(block) == UBERBLOCK_MAGIC;
-    }
-    return found == NEEDED ? "zfs_member" : NULL;
+    for (unsigned n = 0; n < 4 && size >= 4 * LABEL && found < NEEDED; n++)
+        found += count_uberblocks(look, n < 2 ? n * LABEL : size - (4 - n) * LABEL);
+    return found >= NEEDED ? "zfs_member" : NULL;
+}
+
+/* --------------------------------------------------------------------- VMFS */
+
+/* It leaves the first MiB alone. */
+const char *imgi_look_vmfs(struct imgi_look *look)
+{
+    uint8_t magic[4];
+
+    if (imgi_look_read(look, KIB * KIB, magic, 4) && imgi_get_le32(magic) == 0xc001d00d)
+        return "VMFS_volume_member";
+    if (imgi_look_read(look, 2 * KIB * KIB, magic, 4) && imgi_get_le32(magic) == 0x2fabf15e)
+        return "VMFS";
+    return NULL;
 }

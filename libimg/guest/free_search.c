@@ -96,18 +96,18 @@ static int search_swap(struct search *search, const struct imgi_volume *volume, 
     return rc < 0 ? rc : imgi_free_space_note(search->space, info, NULL, err);
 }
 
-/* Partitions in which boot loaders and Windows keep something: nobody expects them to be read. */
-static bool is_reserved(const struct imgi_volume *volume)
+/* What was recognised may be left over from former times, and be something else by now. */
+static int keep_doubtful(struct search *search, const struct imgi_volume *volume, img_error *err)
 {
-    static const char *const types[] = {"21686148-6449-6E6F-744E-656564454649",
-                                        "9E1A2D38-C612-4316-AA26-8B49521E5A8B",
-                                        "E3C9E316-0B5C-4DB8-817D-F92DF00215AE", "0x41"};
+    char why[128];
 
-    for (size_t n = 0; volume->info.type && n < IMGI_COUNT(types); n++) {
-        if (strcmp(types[n], volume->info.type) == 0)
-            return true;
-    }
-    return false;
+    if (volume->also)
+        snprintf(why, sizeof(why), "it may be %s as well as %s", volume->info.content,
+                 volume->also);
+    else
+        snprintf(why, sizeof(why), "a partition of type %s is not expected to hold %s",
+                 volume->info.type, volume->info.content);
+    return keep(search, volume, why, err);
 }
 
 static int search_volume(struct search *search, struct imgi_volume *volume, img_error *err)
@@ -118,36 +118,25 @@ static int search_volume(struct search *search, struct imgi_volume *volume, img_
         return keep_silently(search, volume, "it is to be ignored", err);
     if (volume->overlapped)
         return keep(search, volume, "it overlaps another partition, or the partition table", err);
-    if (!content && is_reserved(volume))
+    if (!content && imgi_partition_is_reserved(volume))
         return keep_silently(search, volume, "it is reserved for a boot loader or for Windows",
                              err);
     if (!content)
         return keep(search, volume, "what is in it is not known", err);
-    if (strcmp(content, "swap") == 0)
-        return search_swap(search, volume, err);
-    if (!volume->info.holds_filesystem) {
+    if (!volume->info.holds_filesystem && strcmp(content, "swap") != 0) {
         char why[96];
 
         snprintf(why, sizeof(why), "what is in it (%s) cannot be looked into", content);
         return keep(search, volume, why, err);
     }
+    if (volume->also || !imgi_partition_expects(volume))
+        return keep_doubtful(search, volume, err);
+    if (!volume->info.holds_filesystem)
+        return search_swap(search, volume, err);
     return search_filesystem(search, volume, err);
 }
 
 /* ------------------------------------------------------- between partitions */
-
-/* Windows keeps a database about dynamic disks outside of their partitions. */
-static bool is_dynamic(const struct imgi_volume *volume)
-{
-    static const char *const types[] = {"0x42", "AF9B60A0-1431-4F62-BC68-3311714A69AD",
-                                        "5808C8AA-7E8F-42E0-85D2-E1E90434CFB3"};
-
-    for (size_t n = 0; volume->info.type && n < IMGI_COUNT(types); n++) {
-        if (strcmp(types[n], volume->info.type) == 0)
-            return true;
-    }
-    return false;
-}
 
 static int compare_volumes(const void *a, const void *b)
 {
@@ -168,7 +157,7 @@ static int search_gaps(struct search *search, img_error *err)
     for (size_t n = 0; rc == 0 && n < search->count; n++) {
         const img_volume *info = &search->volumes[n]->info;
 
-        if (is_dynamic(search->volumes[n])) {
+        if (imgi_partition_is_dynamic(search->volumes[n])) {
             return keep(search, disk, "its Windows disk manager keeps data beside the partitions",
                         err);
         }
@@ -181,21 +170,41 @@ static int search_gaps(struct search *search, img_error *err)
     return rc < 0 ? rc : imgi_free_space_note(search->space, &disk->info, NULL, err);
 }
 
+/* Whether nothing that the table says can be believed. */
+static bool is_dubious(const struct imgi_volume *disk, char *why, size_t room)
+{
+    const char *content = disk->info.content ? disk->info.content : disk->also;
+
+    if (content)
+        snprintf(why, room, "it is %s beside its partitions", content);
+    else if (disk->unsure)
+        snprintf(why, room, "its sectors may have 512 bytes or 4096");
+    return content || disk->unsure;
+}
+
+static bool is_known(const struct search *search)
+{
+    for (size_t n = 0; n < search->count; n++) {
+        if (search->volumes[n]->info.content)
+            return true;
+    }
+    return false;
+}
+
 static int search_partitions(struct search *search, img_error *err)
 {
     struct imgi_volume *disk = search->disk;
+    char why[96];
     int rc;
 
-    if (disk->info.content) {
-        char why[96];
-
-        snprintf(why, sizeof(why), "it is %s beside its partitions", disk->info.content);
+    if (is_dubious(disk, why, sizeof(why)))
         return keep(search, disk, why, err);
-    }
     if (is_ignored(search, disk))
         rc = keep_silently(search, disk, "it is to be ignored", err);
     else if (disk->doubtful)
         rc = keep(search, disk, "what is outside of its partitions may be in use", err);
+    else if (!is_known(search))
+        rc = keep(search, disk, "nothing is known of what is in its partitions", err);
     else
         rc = search_gaps(search, err);
     for (size_t n = 0; rc == 0 && n < search->count; n++) {

@@ -20,8 +20,10 @@ struct imgi_volume {
     /* the bytes that these may take, and whether its table is odd. */
     uint64_t usable_start, usable_end;
     bool doubtful;
-    bool extended;   /* a partition that holds partitions */
-    bool overlapped; /* it shares bytes with another partition, or with the table */
+    bool extended;    /* a partition that holds partitions */
+    bool overlapped;  /* it shares bytes with another partition, or with the table */
+    bool unsure;      /* a disk of which it is a guess how large its sectors are */
+    const char *also; /* what it seems to hold besides info.content, or beside its partitions */
 };
 
 struct img_guest {
@@ -83,10 +85,24 @@ int imgi_volume_read(const struct imgi_volume *volume, uint64_t offset, void *bu
  */
 int imgi_partitions_find(img_guest *guest, size_t disk, img_error *err);
 
+/* ---- partition_types.c ---- */
+
+/* Whether what was recognised in a partition is what its type announces. */
+bool imgi_partition_expects(const struct imgi_volume *volume);
+/* Whether it is for boot loaders and for Windows: nobody expects that it can be read. */
+bool imgi_partition_is_reserved(const struct imgi_volume *volume);
+/* Whether Windows keeps a database about it, outside of the partitions too. */
+bool imgi_partition_is_dynamic(const struct imgi_volume *volume);
+
 /* ---- content.c: what a volume holds ---- */
 
-/* Fill in content, label, uuid and holds_filesystem. What cannot be read leaves them unknown. */
+/*
+ * Fill in content, label, uuid and holds_filesystem, and what else it may be. What cannot be read
+ * leaves them unknown.
+ */
 int imgi_content_detect(struct imgi_volume *volume, img_error *err);
+/* Whether a range of an image is known to hold something. */
+bool imgi_content_is_known(img_image *image, uint64_t offset, uint64_t size);
 /* Whether the first 512 bytes of a disk are those of a filesystem that looks like an MBR. */
 bool imgi_content_is_boot_sector(const uint8_t sector[512]);
 

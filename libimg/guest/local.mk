@@ -70,6 +70,7 @@ libimgall_la_SOURCES += \
 	libimg/guest/ntfs_special.c \
 	libimg/guest/ntfs_state.c \
 	libimg/guest/ntfs_stream.c \
+	libimg/guest/partition_types.c \
 	libimg/guest/partitions.c \
 	libimg/guest/partitions.h \
 	libimg/guest/path.c \

@@ -68,6 +68,47 @@ bool imgi_mbr_is_hybrid(const uint8_t mbr[IMGI_MBR_BYTES])
     return false;
 }
 
+bool imgi_mbr_has_partitions(const uint8_t mbr[IMGI_MBR_BYTES])
+{
+    for (unsigned n = 0; n < ENTRIES; n++) {
+        if (start_of(entry_of(mbr, n)) > 0 && count_of(entry_of(mbr, n)) > 0)
+            return true;
+    }
+    return false;
+}
+
+static bool is_known(const struct imgi_volume *disk, const uint8_t *entry, uint32_t sector_size)
+{
+    uint64_t start = (uint64_t)start_of(entry) * sector_size;
+    uint64_t length = (uint64_t)count_of(entry) * sector_size;
+    uint8_t first[IMGI_MBR_BYTES];
+
+    if (start >= disk->info.size)
+        return false;
+    if (is_extended(entry))
+        return imgi_volume_read(disk, start, first, sizeof(first), NULL) == 0 &&
+               imgi_mbr_is_table(first);
+    return imgi_content_is_known(disk->image, start, IMGI_MIN(length, disk->info.size - start));
+}
+
+unsigned imgi_mbr_count_known(const struct imgi_partition_table *table,
+                              const uint8_t mbr[IMGI_MBR_BYTES], uint32_t sector_size,
+                              unsigned *total)
+{
+    unsigned known = 0;
+
+    *total = 0;
+    for (unsigned n = 0; n < ENTRIES; n++) {
+        const uint8_t *entry = entry_of(mbr, n);
+
+        if (count_of(entry) == 0)
+            continue;
+        (*total)++;
+        known += is_known(table->disk, entry, sector_size);
+    }
+    return known;
+}
+
 /* ------------------------------------------------------------- partitions */
 
 /* An entry whose start counts from `base`. */

@@ -116,6 +116,33 @@ static void set_sector_size(struct imgi_partition_table *table, uint32_t size)
     table->sectors = table->disk->info.size / size;
 }
 
+/* What the user says, or else the image; 0: nobody does. */
+static uint32_t said_sector_size(const struct imgi_partition_table *table)
+{
+    uint32_t asked = table->guest->params.sector_size;
+
+    return asked ? asked : table->disk->image->top->sector_size;
+}
+
+/*
+ * An MBR does not say how large sectors are: what is in the partitions does. If that is not quite
+ * clear all of the disk may be in use.
+ */
+static void guess_sector_size(struct imgi_partition_table *table, const uint8_t *mbr)
+{
+    uint32_t said = said_sector_size(table);
+    unsigned total, small = 0, large = 0;
+
+    if (!said) {
+        small = imgi_mbr_count_known(table, mbr, 512, &total);
+        if (small < total)
+            large = imgi_mbr_count_known(table, mbr, 4096, &total);
+        table->disk->unsure = large > 0;
+        said = large > 0 && small == 0 ? 4096 : 512;
+    }
+    set_sector_size(table, said);
+}
+
 static int read_gpt(struct imgi_partition_table *table, bool *found, img_error *err)
 {
     static const uint32_t sizes[] = {512, 4096};
@@ -138,8 +165,14 @@ static int read_tables(struct imgi_partition_table *table, const char **scheme, 
     bool found = false;
     int rc = imgi_volume_read(table->disk, 0, mbr, sizeof(mbr), err);
 
-    if (rc < 0 || !imgi_mbr_is_table(mbr) || imgi_content_is_boot_sector(mbr))
+    if (rc < 0 || !imgi_mbr_is_table(mbr))
         return rc;
+    if (imgi_content_is_boot_sector(mbr)) {
+        /* Programs that make a table leave the rest of the sector as it was. */
+        if (imgi_mbr_has_partitions(mbr))
+            table->disk->also = "a partition table";
+        return 0;
+    }
     if (imgi_mbr_is_protective(mbr)) {
         rc = read_gpt(table, &found, err);
         if (rc == 0 && !found)
@@ -149,7 +182,7 @@ static int read_tables(struct imgi_partition_table *table, const char **scheme, 
         *scheme = found ? "gpt" : NULL;
         return rc;
     }
-    set_sector_size(table, table->guest->params.sector_size == 4096 ? 4096 : 512);
+    guess_sector_size(table, mbr);
     rc = imgi_mbr_partitions(table, mbr, err);
     if (rc == 0 && (table->guest->volume_count > table->first || imgi_get_le32(mbr + 440) != 0))
         *scheme = "mbr";

@@ -53,6 +53,15 @@ bool imgi_mbr_is_table(const uint8_t mbr[IMGI_MBR_BYTES]);
 bool imgi_mbr_is_protective(const uint8_t mbr[IMGI_MBR_BYTES]);
 /* Whether it names other partitions than the GPT. */
 bool imgi_mbr_is_hybrid(const uint8_t mbr[IMGI_MBR_BYTES]);
+/* Whether it names any that are not in front of everything, as mkfs.fat names the whole disk. */
+bool imgi_mbr_has_partitions(const uint8_t mbr[IMGI_MBR_BYTES]);
+/*
+ * How many of its partitions begin with something that is known, if sectors have that size; *total:
+ * how many there are.
+ */
+unsigned imgi_mbr_count_known(const struct imgi_partition_table *table,
+                              const uint8_t mbr[IMGI_MBR_BYTES], uint32_t sector_size,
+                              unsigned *total);
 int imgi_mbr_partitions(struct imgi_partition_table *table, const uint8_t mbr[IMGI_MBR_BYTES],
                         img_error *err);
 

@@ -94,6 +94,7 @@ interop_tests += tests/interop/cmdline-vdi-vhd.sh
 interop_tests += tests/interop/snapshots.sh
 interop_tests += tests/interop/serve.sh
 interop_tests += tests/interop/sparsify.sh
+interop_tests += tests/interop/sparsify-doubt.sh
 interop_tests += tests/interop/sparsify-guest.sh
 interop_tests += tests/interop/sparsify-volumes.sh
 interop_tests += tests/interop/compact.sh
