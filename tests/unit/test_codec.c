@@ -615,7 +615,8 @@ static void test_features(void **state)
     assert_int_equal(strncmp(img_feature(0), "deflate: ", 9), 0);
     assert_non_null(strstr(img_feature(0), "zlib"));
     assert_int_equal(strncmp(img_feature(1), "zstd: 1.", 8), 0);
-    assert_null(img_feature(2));
+    assert_int_equal(strncmp(img_feature(2), "guests: libimg", 14), 0);
+    assert_null(img_feature(3));
     assert_null(img_feature(SIZE_MAX));
     assert_non_null(img_version());
 }
