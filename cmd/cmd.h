@@ -36,6 +36,7 @@ enum cmd_key {
     OPT_IMAGE_OPTS,
     OPT_TARGET_IMAGE_OPTS,
     OPT_OBJECT,
+    OPT_KEY,
     OPT_LIMITS,
     OPT_ADD,
     OPT_REMOVE,
@@ -320,6 +321,8 @@ bool open_untrusted(struct cli *cli);
 
 /* Take one --object; its text is overwritten. */
 bool object_take(struct cli *cli, char *text);
+/* Take one --key; its text is overwritten. */
+bool key_take(struct cli *cli, char *text);
 
 /* --------------------------------------------------------------- progress */
 

@@ -25,9 +25,10 @@ static const struct cmd_option options[] = {
 struct args {
     struct guest_args guest;
     bool no_follow;
-    char **sources; /* paths in the guest */
+    bool into_image;
+    char **sources; /* paths in the guest, or of the host */
     int source_count;
-    const char *target;
+    char *target;
 };
 
 static bool take_option(struct cli *cli, void *opaque, int key, const char *value)
@@ -45,7 +46,7 @@ static bool take_option(struct cli *cli, void *opaque, int key, const char *valu
     }
 }
 
-/* ------------------------------------------------------------------ sources */
+/* ------------------------------------------------------------------ which way */
 
 /* The path in "IMAGE:/PATH", from its slash on; NULL: it is none. With -a the image is left out. */
 static char *path_in(char *source)
@@ -57,16 +58,24 @@ static char *path_in(char *source)
     return found;
 }
 
-/* IMAGE:/PATH becomes the path; all have to be of one image. added: there was a -a. */
-static bool take_source(struct cli *cli, struct args *args, char **source, bool added)
+/* Whether it is IMAGE:/PATH, or :/PATH when there was a -a. */
+static bool is_inside(char *name, bool added)
 {
-    char *name = *source, *path = path_in(name);
+    const char *path = path_in(name);
+
+    return path && (path - 1 > name) != added;
+}
+
+/* IMAGE:/PATH becomes the path; all have to be of one image. */
+static bool take_inside(struct cli *cli, struct args *args, char **operand, bool added)
+{
+    char *name = *operand, *path = path_in(name);
     bool named = path && path - 1 > name;
 
     if (!path || named == added)
         return cli_fail_usage(cli, "Expecting IMAGE:/PATH, or :/PATH with -a, and not '%s'", name);
     path[-1] = '\0';
-    *source = path;
+    *operand = path;
     if (named && args->guest.image_count == 0)
         return guest_add_image(cli, &args->guest, name);
     if (named && strcmp(args->guest.images[0].name, name) != 0)
@@ -82,13 +91,18 @@ static bool parse(struct cli *cli, struct args *args, int argc, char **argv)
     if (!cli_options(cli, argc, argv, take_option, args, &first))
         return false;
     if (argc - first < 2)
-        return cli_fail_usage(cli, "Expecting IMAGE:/PATH and a target");
+        return cli_fail_usage(cli, "Expecting what to copy and a target");
     added = args->guest.image_count > 0;
     args->sources = argv + first;
     args->source_count = argc - first - 1;
     args->target = argv[argc - 1];
+    args->into_image = is_inside(args->target, added);
+    if (args->into_image && is_inside(args->sources[0], added))
+        return cli_fail_usage(cli, "Nothing is copied from one image into another");
+    if (args->into_image)
+        return take_inside(cli, args, &args->target, added);
     for (int n = 0; n < args->source_count; n++)
-        if (!take_source(cli, args, &args->sources[n], added))
+        if (!take_inside(cli, args, &args->sources[n], added))
             return false;
     return true;
 }
@@ -163,41 +177,53 @@ static void copy_all(struct cp *cp, const struct args *args)
     guest_paths_clear(&paths);
 }
 
+static void copy_out(struct cli *cli, const struct args *args)
+{
+    struct cp cp = {.cli = cli, .is_root = geteuid() == 0};
+
+    signals_catch();
+    umask(0); /* permissions are the guest's */
+    cp.buffer = malloc(CP_CHUNK);
+    if (!cp.buffer)
+        cli_fail_nomem(cli);
+    else if (guest_open(cli, &cp.guest, &args->guest) && guest_mount(cli, &cp.guest, &args->guest))
+        copy_all(&cp, args);
+    guest_close(&cp.guest);
+    free(cp.buffer);
+    free(cp.dirs);
+}
+
 static int run(struct cli *cli, int argc, char **argv)
 {
     struct args args = {0};
-    struct cp cp = {.cli = cli, .is_root = geteuid() == 0};
 
     if (parse(cli, &args, argc, argv)) {
-        signals_catch();
-        umask(0); /* permissions are the guest's */
-        cp.buffer = malloc(CP_CHUNK);
-        if (!cp.buffer)
-            cli_fail_nomem(cli);
-        else if (guest_open(cli, &cp.guest, &args.guest) &&
-                 guest_mount(cli, &cp.guest, &args.guest))
-            copy_all(&cp, &args);
-        guest_close(&cp.guest);
+        if (args.into_image)
+            cp_in(cli, &args.guest, args.sources, args.source_count, args.target);
+        else
+            copy_out(cli, &args);
     }
-    free(cp.buffer);
-    free(cp.dirs);
     guest_args_clear(&args.guest);
     return cli->status;
 }
 
 const struct cmd cmd_cp = {
     .name = "cp",
-    .summary = "copy a guest's files out of an image",
+    .summary = "copy files out of an image's guest, or into it",
     .usage = "[OPTION]... IMAGE:/PATH... TARGET",
     .about =
         "Copy files from the guest of an image: with permissions, times, extended attributes, "
         "hard\n"
         "links and holes, and as root with owners and device nodes. Directories are copied with\n"
         "what is in them; of IMAGE:/PATH/. only that. Nothing is written outside of the target.\n"
-        "A path that is no file's name may be a pattern. With -a sources are :/PATH.\n",
+        "A path that is no file's name may be a pattern. With -a sources are :/PATH.\n"
+        "\n"
+        "cp [OPTION]... SOURCE... IMAGE:/PATH copies files of the host into the guest instead, as\n"
+        "they are. libguestfs's virtual machine does that, so that it takes seconds at least.\n",
     .examples = "cp disk.qcow2:/etc/fstab .\n"
                 "cp disk.vmdk:/var/log logs\n"
-                "cp -a disk1.raw -a disk2.raw :/home/me/.bashrc .\n",
+                "cp -a disk1.raw -a disk2.raw :/home/me/.bashrc .\n"
+                "cp authorized_keys disk.qcow2:/root/.ssh/\n",
     .options = options,
     .run = run,
 };

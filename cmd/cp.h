@@ -29,6 +29,11 @@ struct cp {
 void cp_out(struct cp *cp, const char *path, const img_place *place, int directory,
             const char *name);
 
+/* ---- cp_in.c ---- */
+
+/* Copy files of the host into the image, to a path in it. */
+void cp_in(struct cli *cli, struct guest_args *args, char **sources, int count, const char *target);
+
 /* ---- cp_file.c ---- */
 
 /* The content of a regular file, holes as holes. */

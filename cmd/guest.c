@@ -56,6 +56,9 @@ bool guest_take_option(struct cli *cli, struct guest_args *args, int key, const 
     case OPT_ROOT:
         args->root = value;
         return true;
+    case OPT_RO:
+        args->read_only = true;
+        return true;
     case OPT_SNAPSHOT:
         args->snapshot = value;
         return true;

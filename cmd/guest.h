@@ -19,14 +19,16 @@
     OPTIONS_OPEN,                                                                                  \
     OPTION_SHARE,                                                                                  \
     {OPT_SNAPSHOT, "snapshot", "NAME", "look at the disks as that internal snapshot has them"},    \
-    OPTION_BLOCKSIZE
+    OPTION_BLOCKSIZE,                                                                              \
+    {OPT_KEY, "key", "SELECTOR:HOW:KEY",                                                           \
+     "of what is encrypted in it: DEV|UUID|all:key:PASSPHRASE or :file:NAME"}
 /* And of commands that look into its files. */
 #define OPTIONS_GUEST_FILES                                                                        \
     OPTIONS_GUEST,                                                                                 \
     {'m', "mount", "DEV[:DIR]", "mount this filesystem there (default: at /), and no others"},     \
     {'i', "inspector", NULL, "mount what the guest's fstab says (the default)"},                   \
     {OPT_ROOT, "root", "DEV", "of several operating systems, the one on this filesystem"},         \
-    {OPT_RO, "ro", NULL, "look only; so it is always"}
+    {OPT_RO, "ro", NULL, "change nothing; only cp to an image ever would"}
 #define OPTION_NO_GLOB                                                                             \
     {OPT_NO_GLOB, "no-glob", NULL, "a path is no pattern: it is taken as it is"}
 /* clang-format on */
@@ -45,7 +47,8 @@ struct guest_args {
     const char **mounts;
     size_t mount_count;
     bool inspect;
-    bool literal; /* --no-glob */
+    bool literal;   /* --no-glob */
+    bool read_only; /* --ro */
     const char *root, *snapshot;
     uint64_t sector_size; /* 0: found by a look */
 };

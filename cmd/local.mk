@@ -8,6 +8,7 @@ cmd_img_SOURCES += \
 	cmd/signals.c \
 	cmd/size.c \
 	cmd/json.c \
+	cmd/key.c \
 	cmd/output.c \
 	cmd/output_appliance.c \
 	cmd/progress.c \
@@ -39,6 +40,7 @@ cmd_img_SOURCES += \
 	cmd/cp.c \
 	cmd/cp.h \
 	cmd/cp_file.c \
+	cmd/cp_in.c \
 	cmd/cp_out.c \
 	cmd/create.c \
 	cmd/dd.c \

@@ -95,6 +95,8 @@ static bool take_option(struct cli *cli, int key, char **argv, cli_option_fn *fn
         return set_output(cli, optarg);
     case OPT_OBJECT:
         return object_take(cli, optarg);
+    case OPT_KEY:
+        return key_take(cli, optarg);
     case OPT_UNTRUSTED:
         return open_untrusted(cli);
     default:
