@@ -202,6 +202,26 @@ static bool split(char *line, char *fields[FIELDS])
     return true;
 }
 
+/* With btrfs's option subvol=PATH, that subvolume of the device, which is freed. */
+static char *subvolume_of(char *device, const char *options)
+{
+    const char *path = NULL;
+    char *subvolume;
+
+    for (; *options; options += strcspn(options, ","), options += *options == ',')
+        if (behind(options, "subvol="))
+            path = behind(options, "subvol=");
+    if (!device || !path)
+        return device;
+    path += strspn(path, "/");
+    if (strcspn(path, ",") == 0)
+        return device;
+    if (asprintf(&subvolume, IMGI_SUBVOLUME "%s/%.*s", device, (int)strcspn(path, ","), path) < 0)
+        subvolume = NULL;
+    free(device);
+    return subvolume;
+}
+
 static int add(struct imgi_fstab *fstab, char *const fields[FIELDS], img_error *err)
 {
     const char *options = fields[FIELD_OPTIONS] ? fields[FIELD_OPTIONS] : "";
@@ -212,6 +232,8 @@ static int add(struct imgi_fstab *fstab, char *const fields[FIELDS], img_error *
         strcmp(fields[FIELD_TYPE], "swap") == 0)
         return 0;
     entry.device = device_of(fields[FIELD_DEVICE]);
+    if (strcmp(fields[FIELD_TYPE], "btrfs") == 0)
+        entry.device = subvolume_of(entry.device, options);
     if (!entry.device)
         return 0;
     entry.path = strdup(fields[FIELD_PATH]);

@@ -89,7 +89,7 @@ static bool is_tagged(const char *text, const char *tag, const char *value)
     return value && strncmp(text, tag, length) == 0 && strcmp(text + length, value) == 0;
 }
 
-struct imgi_volume *imgi_guest_find(img_guest *guest, const char *device)
+static struct imgi_volume *find(const img_guest *guest, const char *device)
 {
     for (size_t n = 0; n < guest->volume_count; n++) {
         struct imgi_volume *volume = guest->volumes[n];
@@ -104,18 +104,67 @@ struct imgi_volume *imgi_guest_find(img_guest *guest, const char *device)
     return NULL;
 }
 
+/* The filesystem that "DEV/PATH" begins with, a device's name may have slashes; *path is behind it.
+ */
+static struct imgi_volume *find_btrfs(const img_guest *guest, const char *name, const char **path)
+{
+    for (const char *slash = strchr(name, '/'); slash; slash = strchr(slash + 1, '/')) {
+        char *device = strndup(name, (size_t)(slash - name));
+        struct imgi_volume *volume = device ? find(guest, device) : NULL;
+
+        free(device);
+        *path = slash + 1;
+        if (volume && volume->info.content && strcmp(volume->info.content, "btrfs") == 0)
+            return volume;
+    }
+    return NULL;
+}
+
+/* "DEV/PATH": from when it is first asked for, a subvolume is a volume that no disk holds,
+ * and that is in no list. */
+static struct imgi_volume *find_subvolume(img_guest *guest, const char *name)
+{
+    const char *path;
+    struct imgi_volume *volume = find_btrfs(guest, name, &path);
+    img_volume info;
+    char *device;
+
+    if (!volume || !*path ||
+        asprintf(&device, IMGI_SUBVOLUME "%s/%s", volume->info.device, path) < 0)
+        return NULL;
+    info = volume->info;
+    info.device = device;
+    info.label = info.uuid = info.part_uuid = info.name = NULL;
+    volume = find(guest, device);
+    if (!volume && imgi_guest_add(guest, NULL, &info, NULL) == 0) {
+        volume = guest->volumes[guest->volume_count - 1];
+        volume->subvolume = true;
+    }
+    free(device);
+    return volume;
+}
+
+struct imgi_volume *imgi_guest_find(img_guest *guest, const char *device)
+{
+    size_t length = strlen(IMGI_SUBVOLUME);
+
+    return strncmp(device, IMGI_SUBVOLUME, length) == 0 ? find_subvolume(guest, device + length)
+                                                        : find(guest, device);
+}
+
 int img_guest_volume(const img_guest *guest, size_t n, img_volume *volume, img_error *err)
 {
     img_guest *unlocked = (img_guest *)guest;
-    int rc = 0;
+    const struct imgi_volume *found = NULL;
 
     pthread_mutex_lock(&unlocked->lock);
-    if (n < guest->volume_count)
-        *volume = guest->volumes[n]->info;
-    else
-        rc = imgi_fail(err, IMG_E_NOENT, "the guest has no more volumes");
+    for (size_t i = 0; !found && i < guest->volume_count; i++)
+        if (!guest->volumes[i]->subvolume && n-- == 0)
+            found = guest->volumes[i];
+    if (found)
+        *volume = found->info;
     pthread_mutex_unlock(&unlocked->lock);
-    return rc;
+    return found ? 0 : imgi_fail(err, IMG_E_NOENT, "the guest has no more volumes");
 }
 
 /* --------------------------------------------------------- opening, closing */

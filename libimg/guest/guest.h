@@ -21,6 +21,7 @@ struct imgi_volume {
     uint64_t usable_start, usable_end;
     bool doubtful;
     bool extended;    /* a partition that holds partitions */
+    bool subvolume;   /* a part of another one: it is in no list */
     bool overlapped;  /* it shares bytes with another partition, or with the table */
     bool unsure;      /* a disk of which it is a guess how large its sectors are */
     const char *also; /* what it seems to hold besides info.content, or beside its partitions */
@@ -68,7 +69,12 @@ void imgi_guest_notice(const img_guest *guest, const char *format, ...) IMG_PRIN
  * are copied. guest->lock is held, or nobody else knows the guest yet.
  */
 int imgi_guest_add(img_guest *guest, img_image *image, const img_volume *info, img_error *err);
-/* The volume with that device name; also by "LABEL=x", "UUID=x", "PARTUUID=x", "PARTLABEL=x". */
+/* Before the device and the path of a subvolume of btrfs: "btrfsvol:/dev/sda2/root". */
+#define IMGI_SUBVOLUME "btrfsvol:"
+/*
+ * The volume with that device name; also by "LABEL=x", "UUID=x", "PARTUUID=x", "PARTLABEL=x", and
+ * in a subvolume's name likewise. guest->lock is held.
+ */
 struct imgi_volume *imgi_guest_find(img_guest *guest, const char *device);
 
 /* ---- volume.c ---- */
@@ -129,6 +135,12 @@ uint64_t imgi_free_space_size(const img_free_space *space);
 
 /* Let the appliance find volumes that are no ranges of disks, and add them. No lock is held. */
 int imgi_guestfs_assemble(img_guest *guest, img_error *err);
+/*
+ * The paths of the subvolumes of a filesystem of btrfs, to be freed by imgi_guestfs_free_list; NULL
+ * when libguestfs does not tell. The appliance runs. No lock is held.
+ */
+char **imgi_guestfs_subvolumes(img_guest *guest, const char *device);
+void imgi_guestfs_free_list(char **list);
 /* End the appliance. NULL is allowed. */
 void imgi_guestfs_end(struct imgi_assembly *assembly);
 

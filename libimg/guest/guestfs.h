@@ -32,6 +32,8 @@
     F(launch)                                                                                      \
     F(shutdown)                                                                                    \
     F(cryptsetup_open)                                                                             \
+    F(btrfs_subvolume_list)                                                                        \
+    F(free_btrfssubvolume_list)                                                                    \
     F(lvm_scan)                                                                                    \
     F(lvs)                                                                                         \
     F(list_md_devices)                                                                             \
@@ -95,8 +97,6 @@ int imgi_guestfs_fail(struct imgi_assembly *assembly, img_error *err, const char
     IMG_PRINTF(3, 4);
 /* Start the guest's own, unless it runs. guest->starting is held. */
 int imgi_guestfs_start_locked(img_guest *guest, const char *purpose, img_error *err);
-/* A list of strings that libguestfs gave. */
-void imgi_guestfs_free_list(char **list);
 
 /* ---- guestfs_nodes.c: files by number, although libguestfs knows them by path ---- */
 

@@ -162,6 +162,38 @@ static int open_all_luks(img_guest *guest, size_t *n, bool *opened, img_error *e
     return rc;
 }
 
+/* -------------------------------------------------------------- subvolumes */
+
+static char **paths_of(const struct guestfs_btrfssubvolume_list *found)
+{
+    char **paths = calloc((size_t)found->len + 1, sizeof(*paths));
+
+    for (uint32_t n = 0; paths && n < found->len; n++) {
+        paths[n] = strdup(found->val[n].btrfssubvolume_path);
+        if (!paths[n])
+            break;
+    }
+    return paths;
+}
+
+char **imgi_guestfs_subvolumes(img_guest *guest, const char *device)
+{
+    struct imgi_assembly *assembly = guest->assembly;
+    struct guestfs_btrfssubvolume_list *found;
+    char **paths = NULL;
+
+    if (!assembly)
+        return NULL;
+    imgi_guestfs_enter(assembly);
+    found = assembly->call.btrfs_subvolume_list(assembly->handle, device);
+    if (found) {
+        paths = paths_of(found);
+        assembly->call.free_btrfssubvolume_list(found);
+    }
+    imgi_guestfs_leave(assembly);
+    return paths;
+}
+
 /* ------------------------------------------------------------- assembling */
 
 static int assemble(img_guest *guest, img_error *err)
@@ -189,6 +221,17 @@ static int assemble(img_guest *guest, img_error *err)
     return imgi_fail(err, IMG_E_UNSUPPORTED,
                      "volumes of LVM, RAID and LUKS need libguestfs, which this build is without "
                      "(Debian: libguestfs-dev when it is built)");
+}
+
+char **imgi_guestfs_subvolumes(img_guest *guest, const char *device)
+{
+    (void)guest, (void)device;
+    return NULL;
+}
+
+void imgi_guestfs_free_list(char **list)
+{
+    (void)list; /* there is none */
 }
 
 void imgi_guestfs_end(struct imgi_assembly *assembly)

@@ -1,6 +1,7 @@
 /*
  * Inspection: which filesystems hold an operating system. SPDX-License-Identifier: BSD-2-Clause
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +10,7 @@
 #include "tree.h"
 
 #define NAMES 8
+#define SUBVOLUMES_MAX 64u /* of one filesystem, each one is mounted */
 
 /*
  * A system has all of the first names and one at least of the others. Symbolic links are taken for
@@ -103,20 +105,61 @@ struct search {
 };
 
 /* A filesystem that cannot be read is none that a system starts from. */
-static int look_at(struct search *search, const img_volume *volume, img_error *err)
+static int look_in(struct search *search, const char *device, const char *content, img_error *err)
 {
-    struct imgi_root root = {.device = (char *)volume->device};
+    struct imgi_root root = {.device = (char *)device};
     struct imgi_inspection in = {.guest = search->guest, .root = &root};
     img_error cause = {0};
     int rc = img_tree_new(&in.tree, search->guest, err);
 
     if (rc < 0)
         return rc;
-    if (img_tree_mount(in.tree, volume->device, "/", &cause) < 0)
+    if (img_tree_mount(in.tree, device, "/", &cause) < 0)
         imgi_text_add(&search->complaints, "%s\n", cause.message);
-    else if ((root.name = system_name(&in, volume->content)))
+    else if ((root.name = system_name(&in, content)))
         rc = add_root(search->roots, &root, err);
     img_tree_free(in.tree);
+    return rc;
+}
+
+static int look_in_some(struct search *search, const char *device, char **paths, bool deep,
+                        img_error *err)
+{
+    int rc = 0;
+
+    for (size_t n = 0; rc == 0 && paths[n] && n < SUBVOLUMES_MAX; n++) {
+        char *name;
+
+        if (!strchr(paths[n], '/') == deep)
+            continue;
+        if (asprintf(&name, IMGI_SUBVOLUME "%s/%s", device, paths[n]) < 0)
+            return imgi_fail_nomem(err, "a subvolume");
+        rc = look_in(search, name, "btrfs", err);
+        free(name);
+    }
+    return rc;
+}
+
+/* Subvolumes below others are snapshots mostly: they count when there is nothing else. */
+static int look_in_subvolumes(struct search *search, const char *device, img_error *err)
+{
+    char **paths = imgi_guestfs_subvolumes(search->guest, device);
+    size_t known = search->roots->count;
+    int rc = paths ? look_in_some(search, device, paths, false, err) : 0;
+
+    if (paths && rc == 0 && search->roots->count == known)
+        rc = look_in_some(search, device, paths, true, err);
+    imgi_guestfs_free_list(paths);
+    return rc;
+}
+
+static int look_at(struct search *search, const img_volume *volume, img_error *err)
+{
+    size_t known = search->roots->count;
+    int rc = look_in(search, volume->device, volume->content, err);
+
+    if (rc == 0 && search->roots->count == known && strcmp(volume->content, "btrfs") == 0)
+        rc = look_in_subvolumes(search, volume->device, err);
     return rc;
 }
 

@@ -63,7 +63,7 @@ int imgi_path_directory(img_tree *tree, const char *path, img_place *place,
 
 /* A line of fstab that puts the filesystem of a device somewhere. */
 struct imgi_fstab_entry {
-    char *device;  /* as libguestfs names it, or "UUID=x", "LABEL=x", ...: imgi_guest_find */
+    char *device;  /* as libguestfs names it, or "UUID=x", ...: as imgi_guest_find takes it */
     char *path;    /* absolute, without a slash at its end and without doubled ones */
     bool optional; /* noauto, nofail: nobody wonders when it is not there */
     size_t order;  /* of the lines */

@@ -503,6 +503,63 @@ static void test_fstab(void **state)
     }
 }
 
+static void test_fstab_subvolumes(void **state)
+{
+    static const struct {
+        const char *options, *type, *device;
+    } cases[] = {
+        {"subvol=root,compress=zstd:1", "btrfs", "btrfsvol:UUID=a-b/root"},
+        {"noatime,subvol=/@/home", "btrfs", "btrfsvol:UUID=a-b/@/home"},
+        {"subvolid=256,subvol=@", "btrfs", "btrfsvol:UUID=a-b/@"},
+        {"subvol=/", "btrfs", "UUID=a-b"},
+        {"subvolid=5", "btrfs", "UUID=a-b"},
+        {"subvol=root", "ext4", "UUID=a-b"},
+    };
+
+    (void)state;
+    for (size_t n = 0; n < IMGI_COUNT(cases); n++) {
+        struct imgi_fstab fstab;
+        char line[128];
+
+        snprintf(line, sizeof(line), "UUID=a-b /x %s %s 0 0\n", cases[n].type, cases[n].options);
+        parse(&fstab, line);
+        assert_int_equal(fstab.count, 1);
+        assert_string_equal(fstab.entries[0].device, cases[n].device);
+        imgi_fstab_free(&fstab);
+    }
+}
+
+static void test_subvolumes(void **state)
+{
+    img_volume info = {.device = "/dev/group/pool",
+                       .content = "btrfs",
+                       .holds_filesystem = true,
+                       .uuid = "a-b",
+                       .size = 5};
+    struct fixture fixture;
+    struct imgi_volume *found;
+    img_guest *guest;
+
+    (void)state;
+    start(&fixture);
+    guest = &fixture.guest;
+    assert_int_equal(imgi_guest_add(guest, NULL, &info, NULL), 0);
+    assert_null(imgi_guest_find(guest, "btrfsvol:/dev/sda1/root"));
+    assert_null(imgi_guest_find(guest, "btrfsvol:/dev/group/pool/"));
+    assert_null(imgi_guest_find(guest, "btrfsvol:/dev/group/pool"));
+    assert_null(imgi_guest_find(guest, "btrfsvol:"));
+    found = imgi_guest_find(guest, "btrfsvol:UUID=a-b/@/home");
+    assert_non_null(found);
+    assert_string_equal(found->info.device, "btrfsvol:/dev/group/pool/@/home");
+    assert_string_equal(found->info.content, "btrfs");
+    assert_null(found->info.uuid);
+    assert_ptr_equal(imgi_guest_find(guest, "btrfsvol:/dev/group/pool/@/home"), found);
+    assert_ptr_not_equal(imgi_guest_find(guest, "btrfsvol:/dev/group/pool/@"), found);
+    assert_int_equal(img_guest_volume(guest, 0, &info, NULL), 0);
+    assert_int_equal(img_guest_volume(guest, 1, &info, NULL), IMG_E_NOENT);
+    end(&fixture);
+}
+
 static void test_fstab_lines(void **state)
 {
     struct imgi_fstab fstab;
@@ -535,11 +592,18 @@ static void test_fstab_lines(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_paths),          cmocka_unit_test(test_links),
-        cmocka_unit_test(test_long_paths),     cmocka_unit_test(test_mounts),
-        cmocka_unit_test(test_mounts_wait),    cmocka_unit_test(test_steps),
-        cmocka_unit_test(test_covered),        cmocka_unit_test(test_mount_by_hand),
-        cmocka_unit_test(test_no_single_root), cmocka_unit_test(test_fstab),
+        cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_links),
+        cmocka_unit_test(test_long_paths),
+        cmocka_unit_test(test_mounts),
+        cmocka_unit_test(test_mounts_wait),
+        cmocka_unit_test(test_steps),
+        cmocka_unit_test(test_covered),
+        cmocka_unit_test(test_mount_by_hand),
+        cmocka_unit_test(test_no_single_root),
+        cmocka_unit_test(test_fstab),
+        cmocka_unit_test(test_fstab_subvolumes),
+        cmocka_unit_test(test_subvolumes),
         cmocka_unit_test(test_fstab_lines),
     };
 
