@@ -98,6 +98,14 @@ int imgi_guestfs_fail(struct imgi_assembly *assembly, img_error *err, const char
 /* Start the guest's own, unless it runs. guest->starting is held. */
 int imgi_guestfs_start_locked(img_guest *guest, const char *purpose, img_error *err);
 
+/* ---- guestfs_assembly.c ---- */
+
+/* What a volume in LUKS is called when it is open, by the UUID of the LUKS. */
+#define IMGI_LUKS_NAME "luks-%.40s"
+/* Open a volume of LUKS, and look for logical volumes in it. It has a UUID. */
+int imgi_guestfs_unlock(struct imgi_assembly *assembly, const img_guest *guest,
+                        const img_volume *volume, bool writable, img_error *err);
+
 /* ---- guestfs_nodes.c: files by number, although libguestfs knows them by path ---- */
 
 struct imgi_nodes;

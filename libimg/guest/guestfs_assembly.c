@@ -111,37 +111,42 @@ static char *passphrase_of(const img_guest *guest, const img_volume *volume)
     return NULL;
 }
 
-/* Open one, unless it is open. What does not open is told to the notice, and stays closed. */
-static int open_luks(img_guest *guest, const img_volume *volume, bool *opened, img_error *err)
+int imgi_guestfs_unlock(struct imgi_assembly *assembly, const img_guest *guest,
+                        const img_volume *volume, bool writable, img_error *err)
 {
-    struct imgi_assembly *assembly = guest->assembly;
-    char device[128], *passphrase;
-    img_error why;
+    char *passphrase = passphrase_of(guest, volume), name[64];
     int rc = 0;
 
-    snprintf(device, sizeof(device), "/dev/mapper/luks-%s", volume->uuid ? volume->uuid : "");
-    pthread_mutex_lock(&guest->lock);
-    if (!volume->uuid || imgi_guest_find(guest, device))
-        rc = -1;
-    pthread_mutex_unlock(&guest->lock);
-    if (rc < 0)
-        return 0;
-    passphrase = passphrase_of(guest, volume);
-    if (!passphrase) {
-        imgi_guest_notice(guest, "%s: it is encrypted, and no passphrase is known", volume->device);
-        return 0;
-    }
+    if (!passphrase)
+        return imgi_fail(err, IMG_E_INVAL, "it is encrypted, and no passphrase is known");
+    snprintf(name, sizeof(name), IMGI_LUKS_NAME, volume->uuid);
     imgi_guestfs_enter(assembly);
-    if (assembly->call.cryptsetup_open(assembly->handle, volume->device, passphrase,
-                                       device + strlen("/dev/mapper/"),
-                                       GUESTFS_CRYPTSETUP_OPEN_READONLY, 1, -1) < 0)
-        rc = imgi_guestfs_fail(assembly, &why, "it cannot be decrypted");
+    if (assembly->call.cryptsetup_open(assembly->handle, volume->device, passphrase, name,
+                                       GUESTFS_CRYPTSETUP_OPEN_READONLY, !writable, -1) < 0)
+        rc = imgi_guestfs_fail(assembly, err, "it cannot be decrypted");
     else
         assembly->call.lvm_scan(assembly->handle, 1);
     imgi_guestfs_leave(assembly);
     explicit_bzero(passphrase, strlen(passphrase));
     free(passphrase);
-    if (rc < 0) {
+    return rc;
+}
+
+/* Open one, unless it is open. What does not open is told to the notice, and stays closed. */
+static int open_luks(img_guest *guest, const img_volume *volume, bool *opened, img_error *err)
+{
+    char device[128];
+    img_error why = {0};
+    bool known;
+
+    snprintf(device, sizeof(device), "/dev/mapper/" IMGI_LUKS_NAME,
+             volume->uuid ? volume->uuid : "");
+    pthread_mutex_lock(&guest->lock);
+    known = !volume->uuid || imgi_guest_find(guest, device);
+    pthread_mutex_unlock(&guest->lock);
+    if (known)
+        return 0;
+    if (imgi_guestfs_unlock(guest->assembly, guest, volume, false, &why) < 0) {
         imgi_guest_notice(guest, "%s: %s", volume->device, why.message);
         return 0;
     }

@@ -235,6 +235,36 @@ static bool is_above(const char *path, const char *other)
     return strncmp(path, other, length) == 0 && (other[length] == '/' || !other[length]);
 }
 
+/* Whether it is a volume of LUKS that was opened to find what is to be mounted. */
+static bool was_unlocked(img_guest *guest, const img_volume *volume)
+{
+    char device[128];
+    bool found;
+
+    if (!volume->content || strcmp(volume->content, "crypto_LUKS") != 0 || !volume->uuid)
+        return false;
+    snprintf(device, sizeof(device), "/dev/mapper/" IMGI_LUKS_NAME, volume->uuid);
+    pthread_mutex_lock(&guest->lock);
+    found = imgi_guest_find(guest, device);
+    pthread_mutex_unlock(&guest->lock);
+    return found;
+}
+
+/* What is in others stands behind them in the list. */
+static int unlock_all(struct imgi_assembly *assembly, img_guest *guest, img_error *err)
+{
+    img_volume volume;
+    int rc = 0;
+
+    for (size_t n = 0; rc == 0 && img_guest_volume(guest, n, &volume, NULL) == 0; n++) {
+        if (was_unlocked(guest, &volume))
+            rc = imgi_guestfs_unlock(assembly, guest, &volume, true, err);
+        if (rc < 0)
+            imgi_error_prefix(err, "%s", volume.device);
+    }
+    return rc;
+}
+
 /* A filesystem that has nothing to do with the target may be missing. */
 static int mount_all(struct imgi_assembly *assembly, img_tree *tree, const char *target,
                      img_error *err)
@@ -285,7 +315,9 @@ static int put(img_tree *tree, const char *const *sources, size_t count, const c
         rc = imgi_appliance_start(&assembly, guest, "copy files into the guest", true, err);
     if (rc < 0)
         return rc;
-    rc = mount_all(assembly, tree, target, err);
+    rc = unlock_all(assembly, guest, err);
+    if (rc == 0)
+        rc = mount_all(assembly, tree, target, err);
     if (rc == 0) {
         rc = copy_all(assembly, sources, count, target, err);
         if (rc < 0)
