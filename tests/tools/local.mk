@@ -9,5 +9,3 @@ check_PROGRAMS += tests/tools/serve-image
 tests_tools_serve_image_SOURCES = tests/tools/serve-image.c
 check_PROGRAMS += tests/tools/guest-flip
 tests_tools_guest_flip_SOURCES = tests/tools/guest-flip.c
-check_PROGRAMS += tests/tools/guest-put
-tests_tools_guest_put_SOURCES = tests/tools/guest-put.c
