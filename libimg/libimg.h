@@ -166,10 +166,10 @@ IMG_API img_secrets *img_secrets_new(void);
 IMG_API void img_secrets_free(img_secrets *secrets); /* NULL is allowed */
 
 /*
- * Add one secret: the properties are those of qemu-img's `--object secret`. "id" is its name;
- * "data" is the secret itself, or "file" the name of a file that holds it, to its last byte;
- * "format" says whether that is "raw" (the default) or "base64". Nothing is kept of properties,
- * whose values img_options_free clears.
+ * Add one secret: the properties are those of qemu-img's `--object secret`. "id" is its name, or
+ * the device or UUID of a volume, see img_guest_params; "data" is the secret itself, or "file" the
+ * name of a file that holds it, to its last byte; "format" says whether that is "raw" (the default)
+ * or "base64". Nothing is kept of properties, whose values img_options_free clears.
  */
 IMG_API int img_secrets_add(img_secrets *secrets, const img_options *properties, img_error *err);
 

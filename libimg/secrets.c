@@ -31,6 +31,13 @@ static bool is_identifier(const char *text)
                text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._")] == '\0';
 }
 
+/* A volume of LUKS in a guest: its device, or its UUID. */
+static bool is_volume(const char *text)
+{
+    return strncmp(text, "/dev/", strlen("/dev/")) == 0 ||
+           (strlen(text) == 36 && strspn(text, "0123456789abcdefABCDEF-") == 36);
+}
+
 /* Only names that a secret has, and none of those that are not done here. */
 static int check_names(const img_options *properties, img_error *err)
 {
@@ -64,7 +71,7 @@ int img_secrets_add(img_secrets *secrets, const img_options *properties, img_err
 
     if (rc < 0)
         return rc;
-    if (spec.id && !is_identifier(spec.id))
+    if (spec.id && !is_identifier(spec.id) && !is_volume(spec.id))
         return imgi_fail(err, IMG_E_INVAL, "Parameter 'id' expects an identifier");
     spec.base64 = format && strcmp(format, "base64") == 0;
     if (format && !spec.base64 && strcmp(format, "raw") != 0)

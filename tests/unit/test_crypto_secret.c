@@ -205,6 +205,7 @@ static void test_properties(void **state)
     } bad[] = {
         {"data=x", "Parameter 'id' is missing", IMG_E_INVAL},
         {"id=1s,data=x", "Parameter 'id' expects an identifier", IMG_E_INVAL},
+        {"id=/etc/x,data=x", "Parameter 'id' expects an identifier", IMG_E_INVAL},
         {"id=s s,data=x", "Parameter 'id' expects an identifier", IMG_E_INVAL},
         {"id=s,data=x,foo=1", "Parameter 'foo' is unexpected", IMG_E_INVAL},
         {"id=s,data=x,format=hex", "Parameter 'format' does not accept value 'hex'", IMG_E_INVAL},
@@ -218,6 +219,8 @@ static void test_properties(void **state)
     (void)state;
     assert_ok(add_text(secrets, "id=plain,data=a,,b", &err), err);
     assert_ok(add_text(secrets, "id=b.6-4_,data=Zm9v,format=base64", &err), err);
+    assert_ok(add_text(secrets, "id=/dev/sda2,data=device", &err), err);
+    assert_ok(add_text(secrets, "id=1a2b3c4d-0000-4000-8000-0123456789ab,data=uuid", &err), err);
     assert_ok(imgi_secrets_find(secrets, "plain", &passphrase, &err), err);
     assert_memory_equal(passphrase.bytes, "a,b", 3);
     assert_ok(imgi_secrets_find(secrets, "b.6-4_", &passphrase, &err), err);
