@@ -154,9 +154,14 @@ void guest_close(struct guest *guest)
 
 /* --------------------------------------------------------------- mounting */
 
-/* DEV[:DIR[:OPTIONS[:FSTYPE]]]; what is behind DIR has no meaning where all is only read. */
+/*
+ * DEV[:DIR[:OPTIONS[:FSTYPE]]]; what is behind DIR has no meaning where all is only read. The name
+ * of a btrfs subvolume, btrfsvol:/dev/sda2/root, has a colon of its own.
+ */
 static bool mount_text(struct cli *cli, struct guest *guest, const char *text)
 {
+    static const char subvolume[] = "btrfsvol:";
+    size_t prefix = strncmp(text, subvolume, strlen(subvolume)) == 0 ? strlen(subvolume) : 0;
     char *device = strdup(text), *state = NULL;
     const char *path;
     img_error err = {0};
@@ -164,7 +169,7 @@ static bool mount_text(struct cli *cli, struct guest *guest, const char *text)
 
     if (!device)
         return cli_fail_nomem(cli);
-    strtok_r(device, ":", &state);
+    strtok_r(device + prefix, ":", &state);
     path = strtok_r(NULL, ":", &state);
     ok = img_tree_mount(guest->tree, device, path ? path : "/", &err) == 0 ||
          guest_fail(cli, &err, device);

@@ -136,7 +136,9 @@ static bool add_mount(struct args *args, struct log *log, const char *text)
 {
     struct mount_arg *mounts =
         reallocarray(args->mounts, args->mount_count + 1, sizeof(args->mounts[0]));
-    size_t length = strcspn(text, ":");
+    static const char subvolume[] = "btrfsvol:"; /* of btrfs: that colon is the name's */
+    size_t prefix = strncmp(text, subvolume, strlen(subvolume)) == 0 ? strlen(subvolume) : 0;
+    size_t length = prefix + strcspn(text + prefix, ":");
     const char *path = text[length] ? text + length + 1 : "";
     size_t path_length = strcspn(path, ":");
     struct mount_arg *mount;
