@@ -123,18 +123,28 @@ int imgi_lock_file(struct imgi_io *io, unsigned open_flags, bool writable, img_e
     return imgi_io_lock(io, IMGI_PERM_READ, IMGI_PERM_WRITE | IMGI_PERM_RESIZE, err);
 }
 
-/* The file in files that is this one under another name, or NULL. */
-static struct imgi_io *find_same(const struct imgi_files *files, struct imgi_io *io)
+/* The file in files that has this identity, or NULL. */
+static struct imgi_io *find_identity(const struct imgi_files *files, const uint64_t id[2])
 {
-    uint64_t id[2], other[2];
+    uint64_t other[2];
 
-    if (!imgi_io_identity(io, id))
-        return NULL;
     for (size_t i = 0; i < files->count; i++) {
         if (imgi_io_identity(files->list[i].io, other) && other[0] == id[0] && other[1] == id[1])
             return files->list[i].io;
     }
     return NULL;
+}
+
+bool img_lies_in(const img_image *image, int fd)
+{
+    uint64_t id[2];
+
+    if (!imgi_file_identity(fd, id))
+        return false;
+    for (const struct imgi_node *node = image->top; node; node = node->backing)
+        if (node->files && find_identity(node->files, id))
+            return true;
+    return false;
 }
 
 unsigned imgi_named_io_flags(const struct img_policy *policy)
@@ -156,6 +166,7 @@ static int open_member(struct imgi_node *node, const char *path, unsigned flags,
 {
     struct imgi_files *files = node->files;
     struct imgi_io *opened = NULL;
+    uint64_t id[2];
     int rc;
 
     *io = imgi_files_find(files, path);
@@ -167,7 +178,7 @@ static int open_member(struct imgi_node *node, const char *path, unsigned flags,
         rc = imgi_file_open(&opened, path, flags | (writable ? (unsigned)IMGI_IO_WRITE : 0), err);
     if (rc < 0)
         return rc;
-    *io = find_same(files, opened);
+    *io = imgi_io_identity(opened, id) ? find_identity(files, id) : NULL;
     if (*io) {
         imgi_io_close(opened);
         return 0;

@@ -344,6 +344,8 @@ IMG_API int img_close(img_image *image, img_error *err);
 IMG_API void img_abandon(img_image *image);
 
 IMG_API uint64_t img_size(const img_image *image);
+/* Whether the file that is open there (O_PATH will do) is one of the image or of its chain. */
+IMG_API bool img_lies_in(const img_image *image, int fd);
 IMG_API const char *img_name(const img_image *image);
 IMG_API const char *img_format(const img_image *image);
 /* True when the format was found by probing and only "raw" fitted. */
@@ -910,6 +912,8 @@ IMG_API int img_tree_step(img_tree *tree, const img_place *directory, const char
 IMG_API bool img_tree_covered(img_tree *tree, const img_place *directory);
 /* Where something is mounted on that directory, its root instead. */
 IMG_API void img_tree_cross(img_tree *tree, img_place *place);
+/* The same, but only where that has been opened already. */
+IMG_API void img_tree_cross_opened(img_tree *tree, img_place *place);
 /* The n-th mount; false past the last one. The strings belong to the tree. */
 IMG_API bool img_tree_mounted(const img_tree *tree, size_t n, const char **device,
                               const char **path);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "guest.h"
 
@@ -89,6 +90,14 @@ static bool is_tagged(const char *text, const char *tag, const char *value)
     return value && strncmp(text, tag, length) == 0 && strcmp(text + length, value) == 0;
 }
 
+/* As mount(8) compares them: one program writes hexadecimal digits large, another one small. */
+static bool is_numbered(const char *text, const char *tag, const char *value)
+{
+    size_t length = strlen(tag);
+
+    return value && strncmp(text, tag, length) == 0 && strcasecmp(text + length, value) == 0;
+}
+
 static struct imgi_volume *find(const img_guest *guest, const char *device)
 {
     for (size_t n = 0; n < guest->volume_count; n++) {
@@ -96,8 +105,8 @@ static struct imgi_volume *find(const img_guest *guest, const char *device)
         const img_volume *info = &volume->info;
 
         if (strcmp(info->device, device) == 0 || is_tagged(device, "LABEL=", info->label) ||
-            is_tagged(device, "UUID=", info->uuid) ||
-            is_tagged(device, "PARTUUID=", info->part_uuid) ||
+            is_numbered(device, "UUID=", info->uuid) ||
+            is_numbered(device, "PARTUUID=", info->part_uuid) ||
             is_tagged(device, "PARTLABEL=", info->name))
             return volume;
     }

@@ -5,17 +5,19 @@
  * here: so owners, times, links, holes and extended attributes arrive. Its writes go through our
  * server to the images.
  */
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
 #include "guestfs.h"
 #include "tree.h"
 
 #ifdef HAVE_GUESTFS
 
-#include <errno.h>
 #include <fcntl.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -139,12 +141,20 @@ static int copy_source(struct imgi_assembly *assembly, const char *source, const
     return rc;
 }
 
+/* A path in a directory, malloc'd; NULL without memory. */
+static char *join(const char *directory, const char *name)
+{
+    char *path;
+
+    return asprintf(&path, "%s/%s", directory, name) < 0 ? NULL : path;
+}
+
 /* The one source becomes the file of that name: unpacked beside it first. */
 static int copy_as(struct imgi_assembly *assembly, const char *source, const char *directory,
                    const char *as, img_error *err)
 {
-    char pattern[4096], from[4096], to[4096], *top = NULL, *ignored;
     const struct imgi_guestfs *call = &assembly->call;
+    char *pattern, *from, *to, *top, *ignored;
     const char *name;
     int rc = split(source, &ignored, &name, err);
 
@@ -153,24 +163,30 @@ static int copy_as(struct imgi_assembly *assembly, const char *source, const cha
     free(ignored);
     if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
         return imgi_fail(err, IMG_E_INVAL, "%s: it has no name of its own", source);
-    snprintf(pattern, sizeof(pattern), "%s/.img-XXXXXX", directory);
+    pattern = join(directory, ".img-XXXXXX");
+    to = join(directory, as);
     imgi_guestfs_enter(assembly);
-    top = call->mkdtemp(assembly->handle, pattern);
+    top = pattern && to ? call->mkdtemp(assembly->handle, pattern) : NULL;
     if (!top)
-        rc = imgi_guestfs_fail(assembly, err, "%s", directory);
+        rc = pattern && to ? imgi_guestfs_fail(assembly, err, "%s", directory)
+                           : imgi_fail_nomem(err, "a path");
     imgi_guestfs_leave(assembly);
     if (rc == 0)
         rc = copy_source(assembly, source, top, err);
     if (top) {
-        snprintf(from, sizeof(from), "%s/%s", top, name);
-        snprintf(to, sizeof(to), "%s/%s", directory, as);
+        from = join(top, name);
         imgi_guestfs_enter(assembly);
+        if (rc == 0 && !from)
+            rc = imgi_fail_nomem(err, "a path");
         if (rc == 0 && call->rename(assembly->handle, from, to) < 0)
             rc = imgi_guestfs_fail(assembly, err, "%s", to);
         call->rm_rf(assembly->handle, top);
         imgi_guestfs_leave(assembly);
+        free(from);
     }
     free(top);
+    free(to);
+    free(pattern);
     return rc;
 }
 
@@ -350,5 +366,7 @@ int img_tree_put(img_tree *tree, const char *const *sources, size_t count, const
 {
     if (count == 0 || target[0] != '/')
         return imgi_fail(err, IMG_E_INVAL, "there must be something to copy, and a path from / on");
+    if (strlen(target) >= PATH_MAX)
+        return imgi_fail_errno(err, ENAMETOOLONG, "%.100s", target);
     return put(tree, sources, count, target, err);
 }

@@ -232,3 +232,12 @@ void img_tree_cross(img_tree *tree, img_place *place)
 
     imgi_path_cross(tree, false, place, &blocked);
 }
+
+void img_tree_cross_opened(img_tree *tree, img_place *place)
+{
+    struct imgi_mount *blocked;
+
+    pthread_mutex_lock(&tree->opening);
+    imgi_path_cross(tree, true, place, &blocked);
+    pthread_mutex_unlock(&tree->opening);
+}

@@ -394,17 +394,21 @@ static uint64_t file_usage(struct imgi_io *io)
     return fstat(file->fd, &info) < 0 ? 0 : (uint64_t)info.st_blocks * 512;
 }
 
-static bool file_identity(struct imgi_io *io, uint64_t id[2])
+bool imgi_file_identity(int fd, uint64_t id[2])
 {
-    const struct imgi_file *file = (const struct imgi_file *)io;
     struct stat info;
 
-    if (fstat(file->fd, &info) < 0)
+    if (fstat(fd, &info) < 0)
         return false;
     /* Two nodes for one device are one device. */
     id[0] = S_ISBLK(info.st_mode) ? UINT64_MAX : info.st_dev;
     id[1] = S_ISBLK(info.st_mode) ? info.st_rdev : info.st_ino;
     return true;
+}
+
+static bool file_identity(struct imgi_io *io, uint64_t id[2])
+{
+    return imgi_file_identity(((const struct imgi_file *)io)->fd, id);
 }
 
 static bool file_is_device(struct imgi_io *io)

@@ -81,6 +81,8 @@ struct imgi_io {
  * without blocking. Close with imgi_io_close.
  */
 int imgi_file_open(struct imgi_io **io, const char *name, unsigned flags, img_error *err);
+/* imgi_io_identity of what is open there. */
+bool imgi_file_identity(int fd, uint64_t id[2]);
 
 /*
  * Make a file that gets its name when imgi_io_publish is called. Until then whatever has that name

@@ -412,6 +412,42 @@ static void test_covered(void **state)
     end(&fixture);
 }
 
+static void test_cross_opened(void **state)
+{
+    struct fixture fixture;
+    img_place place;
+
+    (void)state;
+    start_machine(&fixture);
+    place = (img_place){root_volume->fs, 5};
+    img_tree_cross_opened(fixture.tree, &place);
+    assert_ptr_equal(place.fs, root_volume->fs);
+    img_tree_cross(fixture.tree, &place);
+    assert_ptr_equal(place.fs, srv_volume->fs);
+    place = (img_place){root_volume->fs, 5};
+    img_tree_cross_opened(fixture.tree, &place);
+    assert_ptr_equal(place.fs, srv_volume->fs);
+    end(&fixture);
+}
+
+/* No path that the appliance could not name is given to it. */
+static void test_put_long(void **state)
+{
+    const char *const sources[] = {"."};
+    struct fixture fixture;
+    img_error err = {0};
+    char path[5001];
+
+    (void)state;
+    start_machine(&fixture);
+    memset(path, 'x', sizeof(path) - 1);
+    path[0] = '/';
+    path[sizeof(path) - 1] = '\0';
+    assert_true(img_tree_put(fixture.tree, sources, 1, path, &err) < 0);
+    assert_int_equal(err.os_errno, ENAMETOOLONG);
+    end(&fixture);
+}
+
 static void test_mount_by_hand(void **state)
 {
     struct fixture fixture;
@@ -425,7 +461,8 @@ static void test_mount_by_hand(void **state)
     assert_int_equal(img_tree_find(fixture.tree, "/", 0, &place, &err), IMG_E_INVAL);
     assert_int_equal(img_tree_mount(fixture.tree, "/dev/sda1", "/mnt", &err), IMG_E_INVAL);
     assert_int_equal(img_tree_mount(fixture.tree, "/dev/sdz1", "/", &err), IMG_E_NOENT);
-    assert_int_equal(img_tree_mount(fixture.tree, "UUID=root", "/", &err), 0);
+    assert_int_equal(img_tree_mount(fixture.tree, "LABEL=ROOT", "/", &err), IMG_E_NOENT);
+    assert_int_equal(img_tree_mount(fixture.tree, "UUID=ROOT", "/", &err), 0);
     assert_int_equal(img_tree_mount(fixture.tree, "/dev/sda3", "mnt", &err), IMG_E_INVAL);
     assert_true(img_tree_mount(fixture.tree, "/dev/sda3", "/none", &err) < 0);
     assert_int_equal(err.os_errno, ENOENT);
@@ -605,6 +642,8 @@ int main(void)
         cmocka_unit_test(test_fstab_subvolumes),
         cmocka_unit_test(test_subvolumes),
         cmocka_unit_test(test_fstab_lines),
+        cmocka_unit_test(test_cross_opened),
+        cmocka_unit_test(test_put_long),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
