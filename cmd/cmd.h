@@ -70,6 +70,7 @@ enum cmd_key {
     OPT_ROOT,
     OPT_RO,
     OPT_NO_GLOB,
+    OPT_PRIVILEGED,
     OPT_CSV,
     OPT_CHECKSUM,
     OPT_EXTRA_STATS,
@@ -141,7 +142,7 @@ struct cli {
     {OPT_IMAGE_OPTS, "image-opts", NULL,                                                           \
      "FILE is a list of options: driver=FMT,file.filename=NAME,..."}
 #define OPTION_DISK                                                                                \
-    {OPT_DISK, "disk", "DISK", "of an OVA or OVF: this disk, by its number or id (default: its first)"}
+    {OPT_DISK, "disk", "DISK", "of an OVA or OVF: this disk, by its number or id"}
 #define OPTION_NO_VERIFY                                                                           \
     {OPT_NO_VERIFY, "no-verify", NULL, "do not hold what is in an OVA or OVF to its manifest"}
 #define OPTION_OBJECT                                                                              \

@@ -16,6 +16,8 @@ static const struct cmd_option options[] = {
     {'R', NULL, NULL, "the same as -r"},
     OPTIONS_GUEST_FILES,
     OPTION_NO_GLOB,
+    {OPT_PRIVILEGED, "privileged", NULL,
+     "for root: with device nodes, set-ID bits and all attributes"},
     OPTION_QUIET,
     OPTION_OUTPUT,
     OPTION_HELP,
@@ -24,7 +26,7 @@ static const struct cmd_option options[] = {
 
 struct args {
     struct guest_args guest;
-    bool no_follow;
+    bool no_follow, privileged;
     bool into_image;
     char **sources; /* paths in the guest, or of the host */
     int source_count;
@@ -38,6 +40,10 @@ static bool take_option(struct cli *cli, void *opaque, int key, const char *valu
     switch (key) {
     case 'P':
         return args->no_follow = true;
+    case OPT_PRIVILEGED:
+        if (geteuid() != 0)
+            return cli_fail_usage(cli, "--privileged is for root");
+        return args->privileged = true;
     case 'r':
     case 'R':
         return true;
@@ -179,10 +185,9 @@ static void copy_all(struct cp *cp, const struct args *args)
 
 static void copy_out(struct cli *cli, const struct args *args)
 {
-    struct cp cp = {.cli = cli, .is_root = geteuid() == 0};
+    struct cp cp = {.cli = cli, .is_root = geteuid() == 0, .privileged = args->privileged};
 
     signals_catch();
-    umask(0); /* permissions are the guest's */
     cp.buffer = malloc(CP_CHUNK);
     if (!cp.buffer)
         cli_fail_nomem(cli);
@@ -214,7 +219,7 @@ const struct cmd cmd_cp = {
     .about =
         "Copy files from the guest of an image: with permissions, times, extended attributes, "
         "hard\n"
-        "links and holes, and as root with owners and device nodes. Directories are copied with\n"
+        "links and holes, and as root with owners. Directories are copied with\n"
         "what is in them; of IMAGE:/PATH/. only that. Nothing is written outside of the target.\n"
         "A path that is no file's name may be a pattern. With -a sources are :/PATH.\n"
         "\n"

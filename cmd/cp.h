@@ -13,7 +13,8 @@
 struct cp {
     struct cli *cli;
     struct guest guest;
-    bool is_root;     /* then owners are kept, and device nodes */
+    bool is_root;     /* then owners are kept */
+    bool privileged;  /* and what may give rights on the host */
     const char *name; /* of the source at the target; NULL: what is in it goes into the directory */
     size_t prefix;    /* bytes of a path in the guest that are not in the target's */
     /* dirs[n] is where entries of depth n go; -1: nowhere. */

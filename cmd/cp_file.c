@@ -94,13 +94,19 @@ struct xattr_target {
     int fd;
 };
 
-/* What only root may set is left out by others; a filesystem without such attributes is none. */
+/* Not what gives a program rights, labels it, or means something to the guest's kernel alone. */
+static bool is_harmless(const char *name)
+{
+    return strncmp(name, "user.", 5) == 0 || strncmp(name, "system.posix_acl_", 17) == 0;
+}
+
+/* A filesystem without such attributes is none that is an error. */
 static bool set_xattr(void *opaque, const char *name, const void *value, size_t length)
 {
     struct xattr_target *target = opaque;
     struct cp *cp = target->cp;
 
-    if (!cp->is_root && strncmp(name, "user.", 5) != 0 && strncmp(name, "system.", 7) != 0)
+    if (!cp->privileged && !is_harmless(name))
         return true;
     if (fsetxattr(target->fd, name, value, length, 0) < 0 && !cp->cli->quiet)
         cli_warn(cp->cli, "%s: its attribute %s is not kept: %s", target->entry->path, name,
@@ -121,15 +127,13 @@ void cp_attributes(struct cp *cp, const struct guest_entry *entry, int fd)
     struct xattr_target target = {cp, entry, fd};
     const img_stat *stat = &entry->stat;
     struct timespec times[2];
-    mode_t mode = stat->mode & 07777;
+    mode_t mode = stat->mode & (cp->privileged ? 07777 : 01777);
 
     /* A change of owner takes set-uid away: permissions come after it. Capabilities are lost too.
      */
     if (cp->is_root && fchown(fd, stat->uid, stat->gid) < 0)
         cp_fail(cp, entry, errno);
     guest_xattrs(cp->cli, entry, set_xattr, &target);
-    if (!cp->is_root)
-        mode &= 01777; /* whoever runs it is not who was meant */
     get_times(entry, times);
     if (fchmod(fd, mode) < 0 || futimens(fd, times) < 0)
         cp_fail(cp, entry, errno);

@@ -13,101 +13,96 @@
 
 /* ---------------------------------------------------------------- making */
 
-/* Make something by make(); what is there already, unless it is a directory, is removed. */
-typedef int make_fn(struct cp *cp, const struct guest_entry *entry, int directory,
-                    const char *name);
-
-static int make(struct cp *cp, const struct guest_entry *entry, int directory, const char *name,
-                make_fn *how)
-{
-    int made = how(cp, entry, directory, name);
-
-    if (made >= 0 || errno != EEXIST)
-        return made;
-    if (unlinkat(directory, name, 0) < 0)
-        return -1; /* EISDIR, EPERM: it is a directory */
-    return how(cp, entry, directory, name);
-}
-
-static int make_file(struct cp *cp, const struct guest_entry *entry, int directory,
-                     const char *name)
-{
-    (void)cp, (void)entry;
-    return openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-}
-
-static void copy_file(struct cp *cp, const struct guest_entry *entry, int directory,
+/*
+ * What is made has a name that nobody asks for until it is complete: what had its name before is
+ * there until then, and if it fails it stays.
+ */
+static bool make_file(struct cp *cp, const struct guest_entry *entry, int directory,
                       const char *name)
 {
-    int fd = make(cp, entry, directory, name, make_file);
+    int fd = openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    bool ok;
 
-    if (fd < 0) {
-        cp_fail(cp, entry, errno);
-        return;
-    }
-    if (cp_content(cp, entry, fd))
+    if (fd < 0)
+        return cp_fail(cp, entry, errno);
+    ok = cp_content(cp, entry, fd);
+    if (ok)
         cp_attributes(cp, entry, fd);
-    else
+    if (close(fd) < 0 && ok)
+        ok = cp_fail(cp, entry, errno);
+    if (!ok)
         unlinkat(directory, name, 0);
-    if (close(fd) < 0)
-        cp_fail(cp, entry, errno);
+    return ok;
 }
 
-static int make_symlink(struct cp *cp, const struct guest_entry *entry, int directory,
-                        const char *name)
+static bool make_symlink(struct cp *cp, const struct guest_entry *entry, int directory,
+                         const char *name)
 {
     img_error err = {0};
     char *target;
     int made;
 
-    (void)cp;
-    if (img_fs_readlink(entry->place.fs, entry->place.inode, &target, &err) < 0) {
-        errno = err.os_errno ? err.os_errno : EIO;
-        return -1;
-    }
+    if (img_fs_readlink(entry->place.fs, entry->place.inode, &target, &err) < 0)
+        return guest_fail(cp->cli, &err, entry->path);
     made = symlinkat(target, directory, name);
     img_free(target);
-    return made;
+    if (made < 0)
+        return cp_fail(cp, entry, errno);
+    cp_node_attributes(cp, entry, directory, name);
+    return true;
 }
 
-static int make_node(struct cp *cp, const struct guest_entry *entry, int directory,
-                     const char *name)
+static bool skip_node(struct cp *cp, const struct guest_entry *entry, const char *why)
+{
+    if (!cp->cli->quiet)
+        cli_warn(cp->cli, "%s: a %s is not copied%s", entry->path,
+                 guest_type_name(entry->stat.mode), why);
+    return false;
+}
+
+static bool make_node(struct cp *cp, const struct guest_entry *entry, int directory,
+                      const char *name)
 {
     const img_stat *stat = &entry->stat;
+    mode_t mask;
+    int made;
 
-    (void)cp;
-    return mknodat(directory, name, stat->mode & (S_IFMT | 0777),
+    if ((S_ISCHR(stat->mode) || S_ISBLK(stat->mode)) && !cp->privileged)
+        return skip_node(cp, entry, " without --privileged");
+    mask = umask(0); /* permissions are the guest's */
+    made = mknodat(directory, name, stat->mode & (S_IFMT | 0777),
                    makedev(stat->device_major, stat->device_minor));
+    umask(mask);
+    if (made < 0)
+        return errno == EPERM ? skip_node(cp, entry, "") : cp_fail(cp, entry, errno);
+    cp_node_attributes(cp, entry, directory, name);
+    return true;
 }
 
-static void copy_other(struct cp *cp, const struct guest_entry *entry, int directory,
-                       const char *name)
+/* Whether what has that name is a file of the image, which is not to be replaced. */
+static bool is_image(struct cp *cp, int directory, const char *name)
 {
-    bool link = S_ISLNK(entry->stat.mode);
-    int made = make(cp, entry, directory, name, link ? make_symlink : make_node);
+    int fd = openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    bool found = fd >= 0 && guest_lies_in(&cp->guest, fd);
 
-    if (made < 0 && errno == EPERM && !link) {
-        if (!cp->cli->quiet)
-            cli_warn(cp->cli, "%s: a %s is not copied", entry->path,
-                     guest_type_name(entry->stat.mode));
-    } else if (made < 0) {
-        cp_fail(cp, entry, errno);
-    } else {
-        cp_node_attributes(cp, entry, directory, name);
-    }
+    if (fd >= 0)
+        close(fd);
+    return found;
 }
 
-static int make_link(struct cp *cp, const struct guest_entry *entry, int directory,
-                     const char *name)
+/* Give what has been made its name. */
+static bool publish(struct cp *cp, const struct guest_entry *entry, int directory,
+                    const char *temporary, const char *name)
 {
-    struct guest_place *place;
-    bool known;
+    bool ok;
 
-    place = guest_places_add(&cp->linked, &entry->place, &known);
-    if (place && known)
-        return linkat(cp->dirs[0], place->text, directory, name, 0);
-    errno = ENOMEM;
-    return -1;
+    if (is_image(cp, directory, name))
+        ok = cli_fail(cp->cli, "%s is not copied to '%s': that is a file of the image", entry->path,
+                      name);
+    else
+        ok = renameat(directory, temporary, directory, name) == 0 || cp_fail(cp, entry, errno);
+    unlinkat(directory, temporary, 0); /* of two links to one file none is renamed, either */
+    return ok;
 }
 
 /* The path of an entry from dirs[0] on, malloc'd. */
@@ -120,19 +115,29 @@ static char *target_path(const struct cp *cp, const struct guest_entry *entry)
     return *below ? guest_join(cp->name, below) : strdup(cp->name);
 }
 
-/* Whether the file has been copied under another name, and now is a link to that. */
-static bool copy_link(struct cp *cp, const struct guest_entry *entry, int directory,
+/* As a link, where the file has been copied under another name. */
+static void copy_file(struct cp *cp, const struct guest_entry *entry, int directory,
                       const char *name)
 {
-    struct guest_place *place;
-    bool known;
+    char temporary[GUEST_TEMPORARY];
+    struct guest_place *known = NULL;
+    bool seen, made;
 
-    if (entry->stat.links < 2)
-        return false;
-    place = guest_places_add(&cp->linked, &entry->place, &known);
-    if (place && !known)
-        place->text = target_path(cp, entry);
-    return place && known && place->text && make(cp, entry, directory, name, make_link) == 0;
+    if (entry->stat.links > 1 && !(known = guest_places_add(&cp->linked, &entry->place, &seen))) {
+        cli_fail_nomem(cp->cli);
+        return;
+    }
+    guest_temporary(temporary);
+    if (known && known->text && linkat(cp->dirs[0], known->text, directory, temporary, 0) == 0)
+        made = true;
+    else if (S_ISREG(entry->stat.mode))
+        made = make_file(cp, entry, directory, temporary);
+    else if (S_ISLNK(entry->stat.mode))
+        made = make_symlink(cp, entry, directory, temporary);
+    else
+        made = make_node(cp, entry, directory, temporary);
+    if (made && publish(cp, entry, directory, temporary, name) && known && !known->text)
+        known->text = target_path(cp, entry);
 }
 
 /* -------------------------------------------------------------- directories */
@@ -192,12 +197,7 @@ static enum guest_next visit(void *opaque, const struct guest_entry *entry)
 
     if (S_ISDIR(entry->stat.mode))
         return enter_directory(cp, entry, directory, name ? name : ".");
-    if (copy_link(cp, entry, directory, name))
-        return GUEST_GO_ON;
-    if (S_ISREG(entry->stat.mode))
-        copy_file(cp, entry, directory, name);
-    else
-        copy_other(cp, entry, directory, name);
+    copy_file(cp, entry, directory, name);
     return GUEST_GO_ON;
 }
 

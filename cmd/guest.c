@@ -97,21 +97,39 @@ static void tell(void *opaque, const char *text)
         cli_warn(cli, "%s", text);
 }
 
+static bool open_disk(struct cli *cli, struct guest *guest, const char *name,
+                      const struct open_args *open, const char *snapshot)
+{
+    img_image **images = reallocarray(guest->images, guest->image_count + 1, sizeof(*images));
+
+    if (!images)
+        return cli_fail_nomem(cli);
+    guest->images = images;
+    if (!open_image(cli, &images[guest->image_count], name, open))
+        return false;
+    guest->image_count++;
+    return !snapshot || open_snapshot(cli, images[guest->image_count - 1], snapshot);
+}
+
+/* Of an appliance all disks are the machine's, unless one is named. */
 static bool open_images(struct cli *cli, struct guest *guest, const struct guest_args *args)
 {
-    guest->images = calloc(args->image_count, sizeof(img_image *));
-    if (!guest->images)
-        return cli_fail_nomem(cli);
     for (size_t n = 0; n < args->image_count; n++) {
         struct open_args open = args->open;
+        size_t next = 0;
+        char disk[24];
 
         if (!args->format_last)
             open.format = args->images[n].format;
-        if (!open_image(cli, &guest->images[n], args->images[n].name, &open))
-            return false;
-        guest->image_count++;
-        if (args->snapshot && !open_snapshot(cli, guest->images[n], args->snapshot))
-            return false;
+        do {
+            if (!open_disk(cli, guest, args->images[n].name, &open, args->snapshot))
+                return false;
+            next = args->open.disk || args->open.image_opts
+                       ? 0
+                       : img_appliance_next_disk(guest->images[guest->image_count - 1]);
+            snprintf(disk, sizeof(disk), "%zu", next);
+            open.disk = disk;
+        } while (next);
     }
     return true;
 }
@@ -150,6 +168,14 @@ void guest_close(struct guest *guest)
         img_close(guest->images[n], NULL);
     free(guest->images);
     *guest = (struct guest){0};
+}
+
+bool guest_lies_in(const struct guest *guest, int fd)
+{
+    for (size_t n = 0; n < guest->image_count; n++)
+        if (img_lies_in(guest->images[n], fd))
+            return true;
+    return false;
 }
 
 /* --------------------------------------------------------------- mounting */

@@ -77,6 +77,8 @@ void guest_assemble(struct cli *cli, struct guest *guest);
 /* Mount its filesystems. */
 bool guest_mount(struct cli *cli, struct guest *guest, const struct guest_args *args);
 void guest_close(struct guest *guest);
+/* Whether the file that is open there, O_PATH will do, is one of the images'. */
+bool guest_lies_in(const struct guest *guest, int fd);
 
 /* "program: name: cause", where the cause may begin with the name already. */
 bool guest_fail(struct cli *cli, const img_error *err, const char *path);
@@ -171,6 +173,9 @@ const char *guest_type_name(uint32_t mode);
 const char *guest_size(char text[SIZE_TEXT], uint64_t bytes);
 /* The members of a JSON object that say what stat(2) would. */
 void guest_emit_stat(struct emit *emit, const img_stat *stat);
+/* A name that no file has, for one that gets its own when it is complete. */
+#define GUEST_TEMPORARY 24
+void guest_temporary(char name[GUEST_TEMPORARY]);
 /* A path in a directory, malloc'd; NULL without memory. */
 char *guest_join(const char *directory, const char *name);
 

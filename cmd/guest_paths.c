@@ -1,9 +1,12 @@
 /*
  * Paths of a guest that the user typed. SPDX-License-Identifier: BSD-2-Clause
  */
+#include <errno.h>
 #include <fnmatch.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 
 #include "guest.h"
@@ -43,6 +46,15 @@ static char *join(const char *directory, const char *name, size_t length)
 char *guest_join(const char *directory, const char *name)
 {
     return join(directory, name, strlen(name));
+}
+
+void guest_temporary(char name[GUEST_TEMPORARY])
+{
+    uint64_t number = 0;
+
+    while (getrandom(&number, sizeof(number), 0) < 0 && errno == EINTR)
+        continue;
+    snprintf(name, GUEST_TEMPORARY, ".img-%016" PRIx64, number);
 }
 
 /* What of a pattern is left; found: the path that its beginning has become. */

@@ -75,6 +75,8 @@ cmd_img_SOURCES += \
 	cmd/sparsify.c \
 	cmd/tar.c \
 	cmd/tar.h \
+	cmd/tar_file.c \
+	cmd/tar_file.h \
 	cmd/tar_write.c \
 	cmd/umount.c
 cmd_img_LDADD += $(JANSSON_LIBS)

@@ -114,7 +114,7 @@ static void list_entry(struct ls *ls, const char *directory, const img_place *pl
         return;
     }
     entry.path = path;
-    img_tree_cross(ls->guest.tree, &entry.place);
+    img_tree_cross_opened(ls->guest.tree, &entry.place); /* nothing is opened unasked */
     if (img_fs_stat(entry.place.fs, entry.place.inode, &entry.stat, &err) < 0)
         guest_fail(ls->cli, &err, path);
     else

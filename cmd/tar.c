@@ -11,8 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "guest.h"
 #include "tar.h"
+#include "tar_file.h"
 
 #define CHUNK (1u << 20)
 #define RUNS_MAX (1u << 20) /* a file in more pieces is written as if it had no holes */
@@ -26,7 +26,7 @@ struct archive {
     struct guest guest;
     FILE *out;
     size_t prefix;              /* bytes of a path that are not in the archive's names */
-    struct guest_places linked; /* files with several names, and the first of these */
+    struct guest_places linked; /* files with several names, and the one that is in the archive */
     void *buffer;
 };
 
@@ -142,8 +142,20 @@ static bool add_xattr(void *opaque, const char *name, const void *value, size_t 
     return ok;
 }
 
+/* What stands before the content. From then on other names of the file may be links to this one. */
+static bool begin(struct archive *archive, const struct tar_member *member,
+                  struct tar_records *records, struct guest_place *known)
+{
+    if (!tar_begin(archive->out, member, records))
+        return fail_output(archive);
+    if (known && !known->text)
+        known->text = strdup(member->name);
+    return !known || known->text || cli_fail_nomem(archive->cli);
+}
+
 static bool write_file(struct archive *archive, const struct guest_entry *entry,
-                       struct tar_member *member, struct tar_records *records)
+                       struct tar_member *member, struct tar_records *records,
+                       struct guest_place *known)
 {
     struct tar_run *runs = NULL;
     img_error err = {0};
@@ -157,7 +169,7 @@ static bool write_file(struct archive *archive, const struct guest_entry *entry,
     member->size = img_file_size(file);
     if (find_runs(archive, file, entry->path, &runs, &member->run_count)) {
         member->runs = runs;
-        ok = (tar_begin(archive->out, member, records) || fail_output(archive)) &&
+        ok = begin(archive, member, records, known) &&
              write_content(archive, file, member, entry->path);
     } else {
         ok = true; /* it is left out */
@@ -187,26 +199,6 @@ static char type_of(uint32_t mode)
     }
 }
 
-/* A name that the file has in the archive already makes it a link to that; NULL: it has none. */
-static bool find_link(struct archive *archive, const struct guest_entry *entry, const char *name,
-                      const char **first)
-{
-    struct guest_place *place;
-    bool known;
-
-    *first = NULL;
-    if (entry->stat.links < 2 || S_ISDIR(entry->stat.mode))
-        return true;
-    place = guest_places_add(&archive->linked, &entry->place, &known);
-    if (place && !known)
-        place->text = strdup(name);
-    if (!place || !place->text)
-        return cli_fail_nomem(archive->cli);
-    if (known)
-        *first = place->text;
-    return true;
-}
-
 static bool write_member(struct archive *archive, const struct guest_entry *entry, const char *name,
                          char type)
 {
@@ -224,22 +216,28 @@ static bool write_member(struct archive *archive, const struct guest_entry *entr
     };
     struct tar_records records = {0};
     img_error err = {0};
+    struct guest_place *known = NULL;
     char *target = NULL;
-    bool ok = find_link(archive, entry, name, &member.link);
+    bool seen, ok = true;
 
-    if (ok && member.link)
-        member.type = '1';
-    else if (ok)
+    if (stat->links > 1 && type != '5') {
+        known = guest_places_add(&archive->linked, &entry->place, &seen);
+        if (!known)
+            return cli_fail_nomem(archive->cli);
+    }
+    if (known && known->text)
+        member.type = '1', member.link = known->text;
+    else
         guest_xattrs(archive->cli, entry, add_xattr, &records);
-    if (ok && member.type == '2') {
+    if (member.type == '2') {
         if (img_fs_readlink(entry->place.fs, entry->place.inode, &target, &err) < 0)
             member.type = '\0', guest_fail(archive->cli, &err, entry->path);
         member.link = target;
     }
-    if (ok && member.type == '0')
-        ok = write_file(archive, entry, &member, &records);
-    else if (ok && member.type)
-        ok = tar_begin(archive->out, &member, &records) || fail_output(archive);
+    if (member.type == '0')
+        ok = write_file(archive, entry, &member, &records, known);
+    else if (member.type)
+        ok = begin(archive, &member, &records, known);
     img_free(target);
     free(records.text);
     return ok;
@@ -274,49 +272,43 @@ static enum guest_next visit(void *opaque, const struct guest_entry *entry)
 
 /* ---------------------------------------------------------------- the whole */
 
-static bool write_archive(struct archive *archive, const char *path)
+static bool write_archive(struct archive *archive, const char *path, const img_place *place)
 {
     const struct guest_walk walk = {
         .cli = archive->cli, .guest = &archive->guest, .visit = visit, .opaque = archive};
     size_t length = strlen(path);
-    img_place place;
-    img_stat stat;
-    bool ok = false;
+    bool ok;
 
     while (length > 1 && path[length - 1] == '/')
         length--;
     archive->prefix = length > 1 ? length + 1 : 1;
     archive->buffer = malloc(CHUNK);
-    if (!archive->buffer)
-        cli_fail_nomem(archive->cli);
-    else if (guest_find(archive->cli, &archive->guest, path, 0, &place, &stat))
-        ok = guest_walk(&walk, path, &place) && (tar_end(archive->out) || fail_output(archive));
+    if (archive->buffer)
+        ok = guest_walk(&walk, path, place) && (tar_end(archive->out) || fail_output(archive));
+    else
+        ok = cli_fail_nomem(archive->cli);
     guest_places_clear(&archive->linked);
     free(archive->buffer);
     return ok;
 }
 
-/* Standard output, or a file that is not left behind when nothing has become of it. */
 static void write_to(struct archive *archive, const char *path, const char *name)
 {
-    bool is_stdout = strcmp(name, "-") == 0, ok;
+    struct tar_file file;
+    img_place place;
+    img_stat stat;
+    bool ok;
 
-    if (is_stdout && isatty(STDOUT_FILENO)) {
+    if (strcmp(name, "-") == 0 && isatty(STDOUT_FILENO)) {
         cli_fail(archive->cli, "an archive is not written to a terminal: name a file");
         return;
     }
-    archive->out = is_stdout ? stdout : fopen(name, "wbe");
-    if (!archive->out) {
-        cli_fail(archive->cli, "Could not create '%s': %s", name, strerror(errno));
+    if (!guest_find(archive->cli, &archive->guest, path, 0, &place, &stat))
         return;
-    }
-    ok = write_archive(archive, path);
-    if (is_stdout)
-        return;
-    if (fclose(archive->out) != 0 && ok)
-        ok = cli_fail(archive->cli, "error writing the archive: %s", strerror(errno));
-    if (!ok)
-        unlink(name);
+    ok = tar_file_open(archive->cli, &file, &archive->guest, name);
+    archive->out = file.out;
+    ok = ok && write_archive(archive, path, &place);
+    tar_file_close(archive->cli, &file, ok);
 }
 
 static bool parse(struct cli *cli, struct guest_args *args, int argc, char **argv, int *first)

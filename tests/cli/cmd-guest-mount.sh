@@ -6,14 +6,14 @@
 
 . "$(dirname "$0")/../lib.sh"
 . "$srcdir/tests/guest.bash"
-need mke2fs sfdisk
+need mke2fs sfdisk jq
 
 mkdir -p root/etc root/srv root/home root/mnt data/deep
 echo 'NAME=Test' >root/etc/os-release
 cat >root/etc/fstab <<'END'
 # comment
 LABEL=root / ext4 defaults 0 1
-UUID=11111111-2222-3333-4444-555555555555 /srv ext4 defaults 0 2
+UUID=AAAAAAAA-2222-3333-4444-555555555555 /srv ext4 defaults 0 2
 /dev/vdb /home ext4 defaults 0 2
 LABEL=missing /mnt ext4 defaults 0 2
 LABEL=removable /media auto noauto 0 0
@@ -23,7 +23,7 @@ echo root >root/srv/covered
 echo root >root/home/own
 echo data >data/deep/file
 ext4_of root root.raw -L root
-ext4_of data data.raw -L data -U 11111111-2222-3333-4444-555555555555
+ext4_of data data.raw -L data -U aaaaaaaa-2222-3333-4444-555555555555
 truncate -s 140M disk.raw
 sfdisk -q disk.raw <<'END'
 label: gpt
@@ -33,7 +33,7 @@ END
 dd if=root.raw of=disk.raw bs=1M seek=1 conv=notrunc status=none
 dd if=data.raw of=disk.raw bs=1M seek=65 conv=notrunc status=none
 
-# fstab
+# fstab, where a UUID may be written in either case
 "$IMG" ls disk.raw / >names.txt 2>warnings.txt
 grep -q 'warning: LABEL=missing is not mounted at /mnt: no such device' warnings.txt ||
     fail "no warning: $(cat warnings.txt)"
@@ -44,6 +44,12 @@ expect_fail 1 "/srv/covered: No such file" "$IMG" cat -q disk.raw /srv/covered
 [ "$("$IMG" cat -q disk.raw /srv/../home/own)" = root ] || fail ".. out of a mount"
 "$IMG" find -q disk.raw / -name file | grep -qx /srv/deep/file || fail "find does not go into it"
 ! "$IMG" find -q disk.raw / -xdev -name file | grep . || fail "-xdev does"
+
+# A list does not open what is mounted on the directories in it; who says -m has it open.
+[ "$("$IMG" ls -q --output=json disk.raw / | jq -r '.[] | select(.path == "/srv").inode')" != 2 ] ||
+    fail "a list shows what is mounted there"
+[ "$("$IMG" ls --output=json -m /dev/sda1 -m /dev/sda2:/srv disk.raw / |
+    jq -r '.[] | select(.path == "/srv").inode')" = 2 ] || fail "a list hides what is mounted"
 
 # Two disks.
 cp --sparse=always data.raw second.raw
@@ -90,3 +96,18 @@ expect_fail 1 "snapshot" "$IMG" ls --snapshot=none disk.qcow2
 [ "$("$IMG" cat overlay.qcow2 /deep/file)" = data ] || fail "an overlay"
 expect_fail 1 "forbids" "$IMG" cat --untrusted overlay.qcow2 /deep/file
 [ "$("$IMG" cat --untrusted data.raw /deep/file)" = data ] || fail "--untrusted"
+
+# The disks of an appliance are those of one machine.
+cat >machine.ovf <<'OVF'
+<Envelope xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1"><References>
+<File ovf:id="a" ovf:href="root.raw"/><File ovf:id="b" ovf:href="data.raw"/></References>
+<DiskSection><Disk ovf:diskId="x" ovf:fileRef="a"/><Disk ovf:diskId="y" ovf:fileRef="b"/></DiskSection>
+</Envelope>
+OVF
+tar -cf machine.ova machine.ovf root.raw data.raw
+if ! "$IMG" info machine.ovf 2>&1 | grep -q libxml2-dev; then
+    [ "$("$IMG" cat -q machine.ova /srv/deep/file)" = data ] || fail "the second disk of an appliance"
+    [ "$("$IMG" cat -m /dev/sda --disk=y machine.ova /deep/file)" = data ] || fail "one that is named"
+    [ "$("$IMG" cat -m /dev/sdc -a machine.ova -a second.raw /deep/file)" = data ] ||
+        fail "a disk behind an appliance"
+fi

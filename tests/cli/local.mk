@@ -4,6 +4,7 @@ cli_tests += tests/cli/cmd-diff.sh
 cli_tests += tests/cli/cmd-errors.sh
 cli_tests += tests/cli/cmd-guest-copy.sh
 cli_tests += tests/cli/cmd-guest-find.sh
+cli_tests += tests/cli/cmd-guest-host.sh
 cli_tests += tests/cli/cmd-guest-ls.sh
 cli_tests += tests/cli/cmd-guest-mount.sh
 cli_tests += tests/cli/cmd-help.sh

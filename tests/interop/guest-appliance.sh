@@ -179,3 +179,8 @@ note "no appliance to be had"
 mkdir empty
 LIBGUESTFS_PATH=$PWD/empty expect_fail 1 'linux-image-amd64' \
     "$IMG" ls -a one.qcow2 -a two.raw -m /dev/sda1 /
+
+note "its files are not for everybody"
+(umask 027 && LIBGUESTFS_DEBUG=1 LIBGUESTFS_PATH=$PWD/empty \
+    "$IMG" cp -a one.qcow2 -a two.raw -m /dev/sda1 :/hello copied >said 2>&1) || :
+grep -q 'launch: umask=0027' said || fail "the umask: $(grep -a umask said)"

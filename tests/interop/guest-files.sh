@@ -29,7 +29,7 @@ check() {
 }
 
 note "cp"
-"$IMG" cp -q disk.raw:/ copy
+"$IMG" cp -q --privileged disk.raw:/ copy
 check copy "a copy"
 rm -rf copy
 
