@@ -182,6 +182,8 @@ int imgi_ext2_usage(struct img_fs *fs, img_fs_usage *usage, img_error *err);
 /* ---- ext2_unused.c ---- */
 
 int imgi_ext2_unused(struct img_fs *fs, imgi_unused_fn *unused, void *opaque, img_error *err);
+/* What a group says of itself is in order: its checksum, and how much of it is free. */
+int imgi_ext2_check_group(const struct imgi_ext2 *ext2, dgrp_t group, img_error *err);
 /* Mark what the filesystem itself takes: superblocks, descriptors, bitmaps, tables of inodes. */
 int imgi_ext2_mark_metadata(struct imgi_ext2 *ext2, ext2fs_block_bitmap bitmap, img_error *err);
 

@@ -64,15 +64,34 @@ int imgi_ext2_mark_metadata(struct imgi_ext2 *ext2, ext2fs_block_bitmap bitmap, 
     return 0;
 }
 
+int imgi_ext2_check_group(const struct imgi_ext2 *ext2, dgrp_t group, img_error *err)
+{
+    const struct imgi_ext2_library *library = &ext2->library;
+    const struct ext2_super_block *super = ext2->fs->super;
+    uint32_t most = super->s_blocks_per_group >> ext2->fs->cluster_ratio_bits;
+    uint32_t clusters = library->ext2fs_bg_free_blocks_count(ext2->fs, group);
+    uint32_t inodes = library->ext2fs_bg_free_inodes_count(ext2->fs, group);
+
+    if (!library->ext2fs_group_desc_csum_verify(ext2->fs, group))
+        return imgi_ext2_corrupt(err, "group %u: the checksum of its descriptor is wrong", group);
+    if (clusters > most || inodes > super->s_inodes_per_group)
+        return imgi_ext2_corrupt(err,
+                                 "group %u: %u clusters of %u are free, %u inodes of %u: more than "
+                                 "it has",
+                                 group, clusters, most, inodes, super->s_inodes_per_group);
+    return 0;
+}
+
 static int read_bitmap(struct imgi_ext2 *ext2, img_error *err)
 {
     const struct imgi_ext2_library *library = &ext2->library;
     errcode_t failed;
 
     for (dgrp_t group = 0; group < ext2->fs->group_desc_count; group++) {
-        if (!library->ext2fs_group_desc_csum_verify(ext2->fs, group))
-            return imgi_ext2_corrupt(err, "group %u: the checksum of its descriptor is wrong",
-                                     group);
+        int rc = imgi_ext2_check_group(ext2, group, err);
+
+        if (rc < 0)
+            return rc;
     }
     failed = library->ext2fs_read_block_bitmap(ext2->fs);
     if (failed)

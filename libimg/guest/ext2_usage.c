@@ -9,15 +9,20 @@
 #define RESERVED_SHARE 50u
 #define RESERVED_MAX 4096u
 
-static void count_free(struct imgi_ext2 *ext2, uint64_t *clusters, uint64_t *inodes)
+static int count_free(struct imgi_ext2 *ext2, uint64_t *clusters, uint64_t *inodes, img_error *err)
 {
     const struct imgi_ext2_library *library = &ext2->library;
 
     *clusters = *inodes = 0;
     for (dgrp_t group = 0; group < ext2->fs->group_desc_count; group++) {
+        int rc = imgi_ext2_check_group(ext2, group, err);
+
+        if (rc < 0)
+            return rc;
         *clusters += library->ext2fs_bg_free_blocks_count(ext2->fs, group);
         *inodes += library->ext2fs_bg_free_inodes_count(ext2->fs, group);
     }
+    return 0;
 }
 
 /* The journal that is inside of the filesystem. It is no file that could be read otherwise. */
@@ -77,14 +82,16 @@ int imgi_ext2_usage(struct img_fs *fs, img_fs_usage *usage, img_error *err)
         rc = count_overhead(ext2, &overhead, err);
     if (rc < 0)
         return rc;
-    count_free(ext2, &clusters, &usage->files_free);
+    rc = count_free(ext2, &clusters, &usage->files_free, err);
+    if (rc < 0)
+        return rc;
     if (ext2fs_has_feature_64bit(super))
         reserved |= (uint64_t)super->s_r_blocks_count_hi << 32;
     if (ext2fs_has_feature_extents(super))
         reserved += IMGI_MIN((blocks >> bits) / RESERVED_SHARE, RESERVED_MAX) << bits;
     usage->block_size = ext2->fs->blocksize;
     usage->blocks = blocks - IMGI_MIN(blocks, overhead << bits);
-    usage->blocks_free = clusters << bits;
+    usage->blocks_free = IMGI_MIN(clusters << bits, usage->blocks);
     usage->blocks_available = usage->blocks_free - IMGI_MIN(usage->blocks_free, reserved);
     usage->files = super->s_inodes_count;
     usage->name_max = EXT2_NAME_LEN;

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 cli_tests += tests/cli/cmd-completion.sh
+cli_tests += tests/cli/cmd-df-damaged.sh
 cli_tests += tests/cli/cmd-diff.sh
 cli_tests += tests/cli/cmd-errors.sh
 cli_tests += tests/cli/cmd-guest-copy.sh
