@@ -177,8 +177,8 @@ static int read_tables(struct imgi_partition_table *table, const char **scheme, 
         rc = read_gpt(table, &found, err);
         if (rc == 0 && !found)
             imgi_partitions_doubt(table, "its MBR announces a GPT, but there is no good one");
-        else if (rc == 0 && imgi_mbr_is_hybrid(mbr))
-            imgi_partitions_doubt(table, "its hybrid MBR is not looked at: the GPT counts");
+        else if (imgi_mbr_is_hybrid(mbr)) /* it may have partitions that the GPT has not */
+            table->doubtful = true;
         *scheme = found ? "gpt" : NULL;
         return rc;
     }
