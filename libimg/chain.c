@@ -81,3 +81,16 @@ int imgi_chain_open(struct imgi_node *top, const struct imgi_open *how, img_erro
     }
     return 0;
 }
+
+int imgi_chain_check_idle(const struct imgi_node *top, img_error *err)
+{
+    int rc = 0;
+
+    for (const struct imgi_node *node = top; rc == 0 && node; node = node->backing) {
+        for (size_t n = 0; rc == 0 && n < node->files->count; n++)
+            rc = imgi_check_attached(node->files->list[n].path, err);
+    }
+    if (rc < 0)
+        imgi_error_prefix(err, "what its guest does not use may change");
+    return rc;
+}

@@ -271,8 +271,8 @@ enum imgi_perm {
  */
 int imgi_io_lock(struct imgi_io *io, unsigned use, unsigned deny, img_error *err);
 
-/* IMG_E_BUSY when the kernel has a file of that name as a disk: mounted, attached to a loop device.
- * (attached.c) */
+/* IMG_E_BUSY when a file of that name is in use as a disk, which takes no lock: mounted, also by a
+ * filesystem in user space, or attached to a loop device. (attached.c) */
 int imgi_check_attached(const char *path, img_error *err);
 
 #endif

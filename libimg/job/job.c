@@ -86,7 +86,7 @@ int imgi_job_check_free(const img_job *job, const img_image *image, img_error *e
 {
     if (job->free_space && imgi_free_space_size(job->free_space) != img_size(image))
         return imgi_fail(err, IMG_E_INVAL, "the free space is that of another disk");
-    return 0;
+    return job->free_space ? imgi_chain_check_idle(image->top, err) : 0;
 }
 
 uint64_t imgi_job_free_run(const img_job *job, uint64_t offset, uint64_t length, bool *free)

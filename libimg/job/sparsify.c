@@ -163,12 +163,12 @@ static int run(img_image *image, img_job *job, img_sparsify_result *result, img_
     return rc < 0 ? rc : flushed;
 }
 
-/* Zeros go unseen. What the guest does not use may be what its kernel is just beginning to use. */
-static int check_attached(const img_job *job, const struct imgi_node *top, img_error *err)
+/* What was seen to be zeros, or unused, may be written to just before it is given up. */
+static int check_attached(const struct imgi_node *top, img_error *err)
 {
     int rc = 0;
 
-    for (size_t n = 0; job->free_space && rc == 0 && n < top->files->count; n++)
+    for (size_t n = 0; rc == 0 && n < top->files->count; n++)
         rc = imgi_check_attached(top->files->list[n].path, err);
     return rc;
 }
@@ -186,9 +186,9 @@ int img_sparsify(img_job *given, img_image *image, img_sparsify_result *result, 
         rc = imgi_fail(err, IMG_E_UNSUPPORTED, "an image of the format '%s' cannot give up space",
                        top->driver->name);
     if (rc == 0)
-        rc = imgi_job_check_free(job, image, err);
+        rc = check_attached(top, err);
     if (rc == 0)
-        rc = check_attached(job, top, err);
+        rc = imgi_job_check_free(job, image, err);
     if (rc == 0)
         rc = run(image, job, result, err);
     result->after = imgi_files_usage(top->files);
