@@ -51,6 +51,8 @@ enum cmd_key {
     OPT_SKIP_FREE,
     OPT_IGNORE,
     OPT_SWAP,
+    OPT_TMP,
+    OPT_ZERO,
     OPT_ZERO_ONLY,
     OPT_FILESYSTEMS,
     OPT_EXTRA,

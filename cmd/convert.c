@@ -155,6 +155,7 @@ static bool take_option(struct cli *cli, void *opaque, int key, const char *valu
         return guest_sector_size(cli, value, &args->free_space.sector_size);
     case OPT_SKIP_FREE:
         args->free_space.wanted = true;
+        args->free_space.otherwise = "a copy without --skip-free can be made";
         return true;
     case OPT_NO_VERIFY:
         args->flags |= IMG_JOB_NO_VERIFY;

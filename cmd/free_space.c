@@ -6,15 +6,25 @@
 
 #include "free_space.h"
 
+static bool add_device(struct cli *cli, const char ***devices, size_t *count, const char *device)
+{
+    const char **more = reallocarray(*devices, *count + 1, sizeof(*more));
+
+    if (!more)
+        return cli_fail_nomem(cli);
+    *devices = more;
+    more[(*count)++] = device;
+    return true;
+}
+
 bool free_space_ignore(struct cli *cli, struct free_space *space, const char *device)
 {
-    const char **ignore = reallocarray(space->ignore, space->ignore_count + 1, sizeof(*ignore));
+    return add_device(cli, &space->ignore, &space->ignore_count, device);
+}
 
-    if (!ignore)
-        return cli_fail_nomem(cli);
-    space->ignore = ignore;
-    ignore[space->ignore_count++] = device;
-    return true;
+bool free_space_drop(struct cli *cli, struct free_space *space, const char *device)
+{
+    return add_device(cli, &space->drop, &space->drop_count, device);
 }
 
 static void tell(void *opaque, const char *text)
@@ -41,6 +51,16 @@ static bool check_ignored(struct cli *cli, const struct free_space *space, const
     return true;
 }
 
+/* An image that is in use can still be copied as it is. */
+static bool fail_find(struct cli *cli, const struct free_space *space, const img_image *image,
+                      const img_error *err)
+{
+    if (err->code == IMG_E_BUSY && space->otherwise)
+        return cli_fail_code(cli, err->code, "%s: %s (%s)", img_name(image), err->message,
+                             space->otherwise);
+    return cli_fail_error(cli, err, "%s", img_name(image));
+}
+
 bool free_space_find(struct cli *cli, struct free_space *space, img_image *image, img_job *job)
 {
     img_guest_params guest_params = {.flags = IMG_GUEST_NO_APPLIANCE,
@@ -49,7 +69,9 @@ bool free_space_find(struct cli *cli, struct free_space *space, img_image *image
                                      .opaque = cli};
     img_free_params params = {.flags = space->swap ? (unsigned)IMG_FREE_SWAP : 0,
                               .ignore = space->ignore,
-                              .ignore_count = space->ignore_count};
+                              .ignore_count = space->ignore_count,
+                              .drop = space->drop,
+                              .drop_count = space->drop_count};
     img_guest *guest = NULL;
     img_error err = {0};
     bool ok = true;
@@ -60,7 +82,7 @@ bool free_space_find(struct cli *cli, struct free_space *space, img_image *image
         return cli_fail_error(cli, &err, "%s", img_name(image));
     ok = check_ignored(cli, space, guest);
     if (ok && img_free_space_find(&space->found, guest, 0, &params, &err) < 0)
-        ok = cli_fail_error(cli, &err, "%s", img_name(image));
+        ok = fail_find(cli, space, image, &err);
     img_guest_close(guest);
     img_job_set_free_space(job, space->found);
     return ok;
@@ -92,5 +114,6 @@ void free_space_clear(struct free_space *space)
 {
     img_free_space_free(space->found);
     free(space->ignore);
+    free(space->drop);
     *space = (struct free_space){0};
 }

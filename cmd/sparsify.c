@@ -21,6 +21,7 @@ static const struct cmd_option options[] = {
     OPTIONS_OPEN,
     {'O', "target-format", "FMT", "format of TARGET (default: that of FILE)"},
     {'O', "output-format", "FMT", NULL},
+    {'O', "convert", "FMT", NULL},
     {'o', "target-format-options", "LIST", "create options of TARGET, name=value,..."},
     {'o', "options", "LIST", NULL},
     {'c', "compress", NULL, "store the content of TARGET compressed"},
@@ -28,6 +29,9 @@ static const struct cmd_option options[] = {
     {OPT_SWAP, "swap", NULL, "the content of swap is not needed either"},
     {OPT_IGNORE, "ignore", "DEV", "keep what is in this volume (/dev/sda1); may be repeated"},
     OPTION_BLOCKSIZE,
+    {OPT_ZERO, "zero", "DEV", "drop all that is in this partition; may be repeated"},
+    {OPT_TMP, "tmp", "DIR", "accepted for compatibility: no temporary file is made"},
+    {OPT_TMP, "check-tmpdir", "HOW", NULL},
     {'m', "parallel", "COUNT", "number of threads, 1 to 64 (default: one a processor, at most 16)"},
     {'m', "threads", "COUNT", NULL},
     {'r', "rate-limit", "RATE", "read no more than so many bytes a second"},
@@ -46,7 +50,8 @@ static bool take_option(struct cli *cli, void *opaque, int key, const char *valu
     struct args *args = opaque;
     struct convert_args *convert = &args->convert;
 
-    args->copying = args->copying || key == 'O' || key == 'o' || key == 'c' || key == 'T';
+    args->copying =
+        args->copying || key == 'O' || key == 'o' || key == 'c' || key == 'T' || key == OPT_ZERO;
     switch (key) {
     case OPT_IN_PLACE:
         args->in_place = true;
@@ -69,6 +74,10 @@ static bool take_option(struct cli *cli, void *opaque, int key, const char *valu
         return free_space_ignore(cli, &convert->free_space, value);
     case OPT_BLOCKSIZE:
         return guest_sector_size(cli, value, &convert->free_space.sector_size);
+    case OPT_ZERO:
+        return free_space_drop(cli, &convert->free_space, value);
+    case OPT_TMP:
+        break;
     case 'm':
         return convert_take_threads(cli, convert, value);
     case 'r':
@@ -91,7 +100,7 @@ static bool settle_in_place(struct cli *cli, struct args *args, char *const *ope
     struct convert_args *convert = &args->convert;
 
     if (args->copying)
-        return cli_fail_usage(cli, "-O, -o, -c and -T are not for --in-place");
+        return cli_fail_usage(cli, "-O, -o, -c, -T and --zero are not for --in-place");
     if (count != 1)
         return cli_fail_usage(cli, "Expecting one image file name with --in-place");
     if (convert->source.flags & IMG_OPEN_SHARE)
@@ -109,12 +118,15 @@ static bool settle_copy(struct cli *cli, struct args *args, char *const *operand
     if (convert->options.help)
         return create_list_options(cli, convert->target.format ? convert->target.format : "raw",
                                    count > 1 ? operands[1] : NULL);
+    if (convert->free_space.drop_count && !convert->free_space.wanted)
+        return cli_fail_usage(cli, "--zero and --zero-only cannot be used together");
     if (count != 2)
         return cli_fail_usage(cli, "Expecting two image file names, or --in-place and one");
     convert->sources = operands;
     convert->source_count = 1;
     convert->filename = operands[1];
     convert->source_format = !convert->target.format;
+    convert->free_space.otherwise = "a copy with --zero-only can be made";
     return open_settle(cli, "", &convert->target) && open_settle(cli, "source ", &convert->source);
 }
 

@@ -124,10 +124,8 @@ int imgi_node_flush(struct imgi_node *node, img_error *err);
 
 /* Open the backing images of node, down to the last. */
 int imgi_chain_open(struct imgi_node *node, const struct imgi_open *how, img_error *err);
-/*
- * IMG_E_BUSY when a file of the image, or of one below it, is in use as a disk (imgi_check_attached):
- * what is free in filesystems that may change meanwhile is not known.
- */
+/* IMG_E_BUSY when a file of the image, or of one below it, is in use as a disk
+ * (imgi_check_attached): what is free in filesystems that may change meanwhile is not known. */
 int imgi_chain_check_idle(const struct imgi_node *top, img_error *err);
 /* IMG_E_CORRUPT when the file of `below`, opened as `path`, is one of the images from top down to
  * last. */

@@ -250,9 +250,10 @@ typedef struct img_open_params {
 
 /*
  * Open the image in the file of that name, with its backing chain.
- * params may be NULL. On success *image is the caller's, to end with img_close.
- * An image whose format was guessed to be raw refuses writes that would make it
- * look like another format.
+ * A name in drop that
+ * is no partition by itself is IMG_E_INVAL. params may be NULL. On success *image is the caller's,
+ * to end with img_close. An image whose format was guessed to be raw refuses writes that would make
+ * it look like another format.
  *
  * The name is a file's, whatever it looks like. With IMG_OPEN_TYPED it may also be what qemu-img's
  * user may type: "file:NAME", or "json:" and a JSON object; what looks like a protocol ("nbd:x") is
@@ -662,8 +663,9 @@ typedef struct img_sparsify_result {
 /*
  * Give up the space of what the image stores although it is zeros, as far as its format can say
  * that without storing them. The disk stays what it is, also when this is cancelled or the machine
- * stops; what its job's free space has, which counts as zeros, may become zeros. The image is open for writing, and nobody writes to it meanwhile. IMG_E_UNSUPPORTED when
- * its format cannot give up space. Threads and progress of the job count; it may be NULL.
+ * stops; what its job's free space has, which counts as zeros, may become zeros. The image is open
+ * for writing, and nobody writes to it meanwhile. IMG_E_UNSUPPORTED when its format cannot give up
+ * space. Threads and progress of the job count; it may be NULL.
  */
 IMG_API int img_sparsify(img_job *job, img_image *image, img_sparsify_result *result,
                          img_error *err);
@@ -951,10 +953,13 @@ typedef struct img_free_params {
     unsigned flags;            /* enum img_free_flags */
     const char *const *ignore; /* device names of volumes that are kept whole */
     size_t ignore_count;
+    const char *const *drop; /* and of partitions all of which counts as not used */
+    size_t drop_count;
 } img_free_params;
 /*
- * Of the image that is the disk-th of the guest. What is kept whole is told to the notice. params
- * may be NULL. The result stays when the guest is closed.
+ * Of the image that is the disk-th of the guest. IMG_E_BUSY when that is mounted or attached to a
+ * loop device, as far as this can be seen: it may change meanwhile. What is kept whole is told to
+ * the notice. params may be NULL. The result stays when the guest is closed.
  */
 IMG_API int img_free_space_find(img_free_space **space, img_guest *guest, size_t disk,
                                 const img_free_params *params, img_error *err);

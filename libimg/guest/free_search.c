@@ -28,13 +28,44 @@ struct search {
 
 /* ----------------------------------------------------------------- volumes */
 
-static bool is_ignored(const struct search *search, const struct imgi_volume *volume)
+static bool is_one_of(const char *const *devices, size_t count, const struct imgi_volume *volume)
 {
-    for (size_t n = 0; n < search->params->ignore_count; n++) {
-        if (strcmp(search->params->ignore[n], volume->info.device) == 0)
+    for (size_t n = 0; n < count; n++) {
+        if (strcmp(devices[n], volume->info.device) == 0)
             return true;
     }
     return false;
+}
+
+static bool is_ignored(const struct search *search, const struct imgi_volume *volume)
+{
+    return is_one_of(search->params->ignore, search->params->ignore_count, volume);
+}
+
+static bool is_dropped(const struct search *search, const struct imgi_volume *volume)
+{
+    return is_one_of(search->params->drop, search->params->drop_count, volume);
+}
+
+/* Nothing but what was named may be dropped, and what was named must be. */
+static int check_dropped(const struct search *search, img_error *err)
+{
+    for (size_t n = 0; n < search->params->drop_count; n++) {
+        const char *device = search->params->drop[n];
+        const struct imgi_volume *found = NULL;
+
+        for (size_t m = 0; !found && m < search->count; m++) {
+            if (strcmp(search->volumes[m]->info.device, device) == 0)
+                found = search->volumes[m];
+        }
+        if (!found || found->extended || found->overlapped || is_ignored(search, found))
+            return imgi_fail(
+                err, IMG_E_INVAL,
+                "%s cannot be dropped: it is no partition of the disk, has something in "
+                "common with another one, or is to be ignored",
+                device);
+    }
+    return 0;
 }
 
 /* All of it counts as used. Tell the user, if it is not what everybody expects. */
@@ -83,6 +114,15 @@ static int search_filesystem(struct search *search, struct imgi_volume *volume, 
     return rc;
 }
 
+/* As if there were no filesystem. */
+static int drop(struct search *search, const struct imgi_volume *volume, img_error *err)
+{
+    const img_volume *info = &volume->info;
+    int rc = imgi_free_space_add(search->space, info->offset, info->offset + info->size, err);
+
+    return rc < 0 ? rc : imgi_free_space_note(search->space, info, NULL, err);
+}
+
 static int search_swap(struct search *search, const struct imgi_volume *volume, img_error *err)
 {
     const img_volume *info = &volume->info;
@@ -118,6 +158,8 @@ static int search_volume(struct search *search, struct imgi_volume *volume, img_
         return keep_silently(search, volume, "it is to be ignored", err);
     if (volume->overlapped)
         return keep(search, volume, "it overlaps another partition, or the partition table", err);
+    if (is_dropped(search, volume))
+        return drop(search, volume, err);
     if (!content && imgi_partition_is_reserved(volume))
         return keep_silently(search, volume, "it is reserved for a boot loader or for Windows",
                              err);
@@ -198,7 +240,9 @@ static int search_partitions(struct search *search, img_error *err)
     int rc;
 
     if (is_dubious(disk, why, sizeof(why)))
-        return keep(search, disk, why, err);
+        return search->params->drop_count
+                   ? imgi_fail(err, IMG_E_UNSUPPORTED, "no partition can be dropped: %s", why)
+                   : keep(search, disk, why, err);
     if (is_ignored(search, disk))
         rc = keep_silently(search, disk, "it is to be ignored", err);
     else if (disk->doubtful)
@@ -248,11 +292,16 @@ int img_free_space_find(img_free_space **space, img_guest *guest, size_t disk,
     *space = NULL;
     if (disk >= guest->image_count)
         return imgi_fail(err, IMG_E_NOENT, "the guest has no disk %zu", disk);
+    rc = imgi_chain_check_idle(guest->images[disk]->top, err);
+    if (rc < 0)
+        return rc;
     search.space = calloc(1, sizeof(*search.space));
     if (!search.space)
         return imgi_fail_nomem(err, "free space");
     search.space->size = img_size(guest->images[disk]);
     rc = list_volumes(&search, disk, err);
+    if (rc == 0)
+        rc = check_dropped(&search, err);
     if (rc == 0)
         rc = search.disk->partitioned ? search_partitions(&search, err)
                                       : search_volume(&search, search.disk, err);

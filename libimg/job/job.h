@@ -38,7 +38,8 @@ int imgi_job_advance(img_job *job, uint64_t bytes, img_error *err);
 int imgi_job_throttle(img_job *job, uint64_t bytes, img_error *err);
 /* Bytes that were lost and became zeros. */
 void imgi_job_salvage(img_job *job, uint64_t bytes);
-/* IMG_E_INVAL when the job's free space is not that of the image, IMG_E_BUSY when that may change. */
+/* IMG_E_INVAL when the job's free space is not that of the image, IMG_E_BUSY when that may change.
+ */
 int imgi_job_check_free(const img_job *job, const img_image *image, img_error *err);
 /* How many bytes from offset on, `length` at most, all count as zeros (*free), or all do not. */
 uint64_t imgi_job_free_run(const img_job *job, uint64_t offset, uint64_t length, bool *free);

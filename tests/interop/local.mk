@@ -96,6 +96,7 @@ interop_tests += tests/interop/serve.sh
 interop_tests += tests/interop/sparsify.sh
 interop_tests += tests/interop/sparsify-doubt.sh
 interop_tests += tests/interop/sparsify-guest.sh
+interop_tests += tests/interop/sparsify-busy.sh
 interop_tests += tests/interop/sparsify-volumes.sh
 interop_tests += tests/interop/compact.sh
 interop_tests += tests/interop/mount-blocks.sh
