@@ -11,9 +11,13 @@
 #include <linux/falloc.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "blocks.h"
+
+#define ZEROS_PIECE 65536u /* stays in the processor's cache while it is sent again and again */
+#define ZEROS_PIECES 32u
 
 /* A range of an open file. */
 struct place {
@@ -78,6 +82,31 @@ static void open_file(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info 
     fuse_reply_open(request, info);
 }
 
+/* Whether all of the range is known to be zeros: then nothing needs to be read. */
+static bool is_hole(const struct place *place)
+{
+    img_extent extent;
+
+    return place->length > 0 &&
+           img_map(place->group->image, place->offset, place->length, &extent, NULL) == 0 &&
+           extent.length >= place->length && (extent.flags & IMG_EXTENT_ZERO);
+}
+
+static void reply_zeros(fuse_req_t request, size_t length)
+{
+    static const char zeros[ZEROS_PIECE];
+    struct iovec pieces[ZEROS_PIECES];
+    int count = 0;
+
+    for (; length > 0; count++) {
+        size_t piece = length < ZEROS_PIECE ? length : ZEROS_PIECE;
+
+        pieces[count] = (struct iovec){(void *)(uintptr_t)zeros, piece};
+        length -= piece;
+    }
+    fuse_reply_iov(request, pieces, count);
+}
+
 static void read_file(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
                       struct fuse_file_info *info)
 {
@@ -88,6 +117,10 @@ static void read_file(fuse_req_t request, fuse_ino_t ino, size_t size, off_t off
     (void)info;
     if (!find(request, ino, (uint64_t)offset, size, &place))
         return;
+    if (place.length <= ZEROS_PIECE * ZEROS_PIECES && is_hole(&place)) {
+        reply_zeros(request, place.length);
+        return;
+    }
     buffer = malloc(place.length + 1);
     if (!buffer)
         fuse_reply_err(request, ENOMEM);
@@ -197,6 +230,51 @@ static void lseek_file(fuse_req_t request, fuse_ino_t ino, off_t offset, int whe
         fuse_reply_err(request, rc);
 }
 
+/* ------------------------------------------------- what is not done */
+
+/*
+ * What there is, the image says. A request without an answer of its own would be "not implemented",
+ * which no program expects of a directory.
+ */
+static void refuse_mknod(fuse_req_t request, fuse_ino_t parent, const char *name, mode_t mode,
+                         dev_t device)
+{
+    (void)parent, (void)name, (void)mode, (void)device;
+    fuse_reply_err(request, EPERM);
+}
+
+static void refuse_mkdir(fuse_req_t request, fuse_ino_t parent, const char *name, mode_t mode)
+{
+    (void)parent, (void)name, (void)mode;
+    fuse_reply_err(request, EPERM);
+}
+
+static void refuse_symlink(fuse_req_t request, const char *target, fuse_ino_t parent,
+                           const char *name)
+{
+    (void)target, (void)parent, (void)name;
+    fuse_reply_err(request, EPERM);
+}
+
+static void refuse_link(fuse_req_t request, fuse_ino_t ino, fuse_ino_t parent, const char *name)
+{
+    (void)ino, (void)parent, (void)name;
+    fuse_reply_err(request, EPERM);
+}
+
+static void refuse_remove(fuse_req_t request, fuse_ino_t parent, const char *name)
+{
+    (void)parent, (void)name;
+    fuse_reply_err(request, EPERM);
+}
+
+static void refuse_rename(fuse_req_t request, fuse_ino_t parent, const char *name,
+                          fuse_ino_t new_parent, const char *new_name, unsigned flags)
+{
+    (void)parent, (void)name, (void)new_parent, (void)new_name, (void)flags;
+    fuse_reply_err(request, EPERM);
+}
+
 /* ---------------------------------------------------------- start and end */
 
 static bool start(struct session *session)
@@ -238,6 +316,13 @@ static const struct fuse_lowlevel_ops operations = {
     .fsync = sync_file,
     .fallocate = allocate,
     .lseek = lseek_file,
+    .mknod = refuse_mknod,
+    .mkdir = refuse_mkdir,
+    .symlink = refuse_symlink,
+    .link = refuse_link,
+    .unlink = refuse_remove,
+    .rmdir = refuse_remove,
+    .rename = refuse_rename,
 };
 
 const struct view view_blocks = {
