@@ -68,6 +68,7 @@ enum cmd_key {
     OPT_UNTRUSTED,
     OPT_HELP,
     OPT_SNAPSHOT,
+    OPT_BLOCKS,
     OPT_BLOCKSIZE,
     OPT_ROOT,
     OPT_RO,

@@ -15,6 +15,11 @@
 #define PROGRAM "imgmount"
 
 static const struct cmd_option options[] = {
+    {'i', "inspector", NULL, "mount what the guest mounts (the default)"},
+    {'m', "mount", "DEV[:MNT]", "mount this filesystem, at / or at MNT"},
+    {OPT_BLOCKS, "blocks", NULL, "show the disk, its partitions and its snapshots as files"},
+    {'w', "rw", NULL, "with --blocks: write to the image"},
+    {OPT_SNAPSHOT, "snapshot", "NAME", "the disk as this snapshot in the image has it"},
     OPTION_HELP,
     OPTIONS_END,
 };
@@ -61,7 +66,8 @@ const struct cmd cmd_mount = {
     .summary = "mount what is in an image, through FUSE",
     .usage = "[OPTION]... IMAGE DIR",
     .about = "Show the files of the guest, or with --blocks its disks, below the directory DIR.\n"
-             "The options are those of imgmount: 'imgmount --help' lists them.\n",
+             "The options are those of imgmount. These are the usual ones; 'imgmount --help'\n"
+             "lists all of them.\n",
     .examples = "mount disk.qcow2 /mnt\n"
                 "mount --snapshot=before -m /dev/sda2 disk.qcow2 /mnt\n"
                 "umount /mnt\n",
