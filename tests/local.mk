@@ -38,6 +38,7 @@ EXTRA_DIST += tests/lib.sh tests/guest.bash tests/sanitized.h $(arch_tests) $(cl
 thread_tests = tests/interop/determinism.sh
 thread_tests += tests/interop/matrix-qcow2-zlib.sh
 thread_tests += tests/interop/matrix-vmdk-stream.sh
+thread_tests += tests/interop/mount-threads.sh
 thread_tests += tests/interop/random-qcow2.sh
 thread_tests += tests/interop/reflink.sh
 codec_tests = tests/interop/deflate-window.sh

@@ -101,6 +101,7 @@ interop_tests += tests/interop/sparsify-volumes.sh
 interop_tests += tests/interop/compact.sh
 interop_tests += tests/interop/mount-blocks.sh
 interop_tests += tests/interop/mount-loop.sh
+interop_tests += tests/interop/mount-threads.sh
 interop_tests += tests/interop/cmdline-layout.sh
 interop_tests += tests/interop/cmdline-encryption.sh
 interop_tests += tests/interop/cmdline-read-only.sh

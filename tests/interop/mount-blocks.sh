@@ -66,6 +66,8 @@ for format in raw qcow2 vmdk vdi; do
     [ "$(du -k copy.raw | cut -f1)" -lt 20000 ] || fail "a copy takes $(du -k copy.raw) KiB"
     [ "$(du -k dir/disk | cut -f1)" -lt 20000 ] || fail "the disk seems to take $(du -k dir/disk)"
     expect_fail 1 "Read-only file system" dd if=/dev/zero of=dir/disk bs=512 count=1 conv=notrunc
+    expect_fail 1 "Read-only file system" touch dir/new
+    expect_fail 1 "Read-only file system" rm -f dir/disk
     hide
 done
 
@@ -110,6 +112,15 @@ printf 'both see it' | dd of=dir/p1 bs=1 seek=4096 conv=notrunc status=none
     fail "the disk does not show what was written to p1"
 expect_fail 1 "No space left" dd if=/dev/zero of=dir/p2 bs=512 seek=40960 count=1 conv=notrunc
 expect_fail 1 "not permitted" truncate -s 1M dir/disk
+for directory in dir dir/snapshots dir/snapshots/plain; do
+    expect_fail 1 "not permitted" touch $directory/new
+    expect_fail 1 "not permitted" mkdir $directory/new
+    expect_fail 1 "not permitted" ln -s x $directory/new
+done
+expect_fail 1 "not permitted" ln dir/disk dir/new
+expect_fail 1 "not permitted" rm -f dir/disk
+expect_fail 1 "not permitted" rmdir dir/snapshots
+expect_fail 1 "not permitted" mv dir/p1 dir/p3
 expect_fail 1 "Read-only file system" dd if=/dev/zero of=dir/snapshots/plain/disk count=1 conv=notrunc
 fallocate -p -o 45M -l 1M dir/disk
 judge dir/snapshots/plain disk.raw
