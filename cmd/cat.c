@@ -20,8 +20,9 @@ static bool take_option(struct cli *cli, void *opaque, int key, const char *valu
 }
 
 /* False when standard output takes no more. */
-static bool copy_out(struct cli *cli, img_file *file, const char *path, void *buffer)
+static bool copy_out(struct guest *guest, img_file *file, const char *path, void *buffer)
 {
+    struct cli *cli = guest->cli;
     img_error err = {0};
     size_t length;
 
@@ -30,7 +31,7 @@ static bool copy_out(struct cli *cli, img_file *file, const char *path, void *bu
         if (signals_stopped(cli))
             return false;
         if (img_file_read(file, at, buffer, &length, &err) < 0) {
-            guest_fail(cli, &err, path);
+            guest_fail(guest, &err, path);
             return true;
         }
         if (fwrite(buffer, 1, length, stdout) != length)
@@ -39,7 +40,7 @@ static bool copy_out(struct cli *cli, img_file *file, const char *path, void *bu
     return true;
 }
 
-static bool show(struct cli *cli, struct guest *guest, const char *path, void *buffer)
+static bool show(struct guest *guest, const char *path, void *buffer)
 {
     img_error err = {0};
     img_file *file;
@@ -47,18 +48,18 @@ static bool show(struct cli *cli, struct guest *guest, const char *path, void *b
     img_stat stat;
     bool ok;
 
-    if (!guest_find(cli, guest, path, 0, &place, &stat))
+    if (!guest_find(guest, path, 0, &place, &stat))
         return true;
     if (!S_ISREG(stat.mode)) {
-        cli_fail_code(cli, IMG_E_INVAL, "%s: %s", path,
-                      S_ISDIR(stat.mode) ? strerror(EISDIR) : "it is no regular file");
+        guest_fail_code(guest, IMG_E_INVAL, path,
+                        S_ISDIR(stat.mode) ? strerror(EISDIR) : "it is no regular file");
         return true;
     }
     if (img_file_open(&file, place.fs, place.inode, &err) < 0) {
-        guest_fail(cli, &err, path);
+        guest_fail(guest, &err, path);
         return true;
     }
-    ok = copy_out(cli, file, path, buffer);
+    ok = copy_out(guest, file, path, buffer);
     img_file_close(file);
     return ok;
 }
@@ -71,9 +72,9 @@ static void show_all(struct cli *cli, struct guest *guest, const struct guest_ar
     bool ok = buffer || cli_fail_nomem(cli);
 
     if (ok)
-        guest_expand_all(cli, guest, operands, count, args->literal, &paths);
+        guest_expand_all(guest, operands, count, args->literal, &paths);
     for (size_t n = 0; ok && n < paths.count; n++)
-        ok = show(cli, guest, paths.list[n], buffer);
+        ok = show(guest, paths.list[n], buffer);
     guest_paths_clear(&paths);
     free(buffer);
 }

@@ -293,9 +293,10 @@ void open_warn_guessed(struct cli *cli, const img_image *image);
 
 /*
  * From now on the image reads as one of its snapshots: the one that convert's -l names, by
- * "snapshot.id=ID,snapshot.name=NAME", or by its id or else its name.
+ * "snapshot.id=ID,snapshot.name=NAME", or by its id or else its name. An error begins with the
+ * context; NULL: with the words of qemu-img.
  */
-bool open_snapshot(struct cli *cli, img_image *image, const char *selector);
+bool open_snapshot(struct cli *cli, img_image *image, const char *selector, const char *context);
 
 /* What -o says, of create, convert, measure and amend. Zeroed to begin with. */
 struct option_list {

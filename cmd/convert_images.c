@@ -66,7 +66,7 @@ static bool open_sources(struct conversion *conversion)
                      img_salvaged(conversion->sources[n]));
         warn_unverified(conversion, n);
         if (args->snapshot &&
-            !open_snapshot(conversion->cli, conversion->sources[n], args->snapshot))
+            !open_snapshot(conversion->cli, conversion->sources[n], args->snapshot, NULL))
             return false;
         size = img_size(conversion->sources[n]);
         if (size > INT64_MAX - conversion->total)

@@ -159,8 +159,7 @@ static void copy_to(struct cp *cp, const struct args *args, const char *path, bo
 
     if (directory < 0)
         cli_fail(cp->cli, "%s: %s", args->target, strerror(errno));
-    else if (guest_find(cp->cli, &cp->guest, path, args->no_follow ? IMG_TREE_NO_FOLLOW : 0, &place,
-                        &stat))
+    else if (guest_find(&cp->guest, path, args->no_follow ? IMG_TREE_NO_FOLLOW : 0, &place, &stat))
         cp_out(cp, path, &place, directory, name);
     if (directory >= 0)
         close(directory);
@@ -173,8 +172,7 @@ static void copy_all(struct cp *cp, const struct args *args)
     struct stat target;
     bool into = stat(args->target, &target) == 0 && S_ISDIR(target.st_mode);
 
-    guest_expand_all(cp->cli, &cp->guest, args->sources, args->source_count, args->guest.literal,
-                     &paths);
+    guest_expand_all(&cp->guest, args->sources, args->source_count, args->guest.literal, &paths);
     if (paths.count > 1 && !into)
         cli_fail(cp->cli, "%s: %s", args->target, strerror(ENOTDIR));
     else

@@ -48,7 +48,7 @@ static bool copy_run(struct cp *cp, const struct guest_entry *entry, img_file *f
         if (signals_stopped(cp->cli))
             return false;
         if (img_file_read(file, offset, cp->buffer, &length, &err) < 0)
-            return guest_fail(cp->cli, &err, entry->path);
+            return guest_fail(&cp->guest, &err, entry->path);
         if (length == 0)
             return true;
         if (!write_all(fd, cp->buffer, length, offset))
@@ -65,7 +65,7 @@ static bool copy_runs(struct cp *cp, const struct guest_entry *entry, img_file *
 
     for (uint64_t at = 0; at < size; at += run) {
         if (img_file_run(file, at, size - at, &run, &hole, &err) < 0)
-            return guest_fail(cp->cli, &err, entry->path);
+            return guest_fail(&cp->guest, &err, entry->path);
         if (!hole && !copy_run(cp, entry, file, at, at + run, fd))
             return false;
     }
@@ -79,7 +79,7 @@ bool cp_content(struct cp *cp, const struct guest_entry *entry, int fd)
     bool ok;
 
     if (img_file_open(&file, entry->place.fs, entry->place.inode, &err) < 0)
-        return guest_fail(cp->cli, &err, entry->path);
+        return guest_fail(&cp->guest, &err, entry->path);
     ok = ftruncate(fd, (off_t)img_file_size(file)) == 0 || cp_fail(cp, entry, errno);
     ok = ok && copy_runs(cp, entry, file, fd);
     img_file_close(file);
@@ -133,7 +133,7 @@ void cp_attributes(struct cp *cp, const struct guest_entry *entry, int fd)
      */
     if (cp->is_root && fchown(fd, stat->uid, stat->gid) < 0)
         cp_fail(cp, entry, errno);
-    guest_xattrs(cp->cli, entry, set_xattr, &target);
+    guest_xattrs(&cp->guest, entry, set_xattr, &target);
     get_times(entry, times);
     if (fchmod(fd, mode) < 0 || futimens(fd, times) < 0)
         cp_fail(cp, entry, errno);

@@ -43,7 +43,7 @@ static void close_images(struct cli *cli, struct guest *guest, const struct gues
         size_t n = --guest->image_count;
 
         if (img_close(guest->images[n], &err) < 0)
-            guest_fail(cli, &err, args->images[n].name);
+            cli_fail_error(cli, &err, "%s", args->images[n].name);
     }
 }
 
@@ -59,7 +59,7 @@ void cp_in(struct cli *cli, struct guest_args *args, char **sources, int count, 
         for (size_t n = 0; n < guest.image_count; n++)
             open_warn_guessed(cli, guest.images[n]);
         if (img_tree_put(guest.tree, (const char *const *)sources, (size_t)count, target, &err) < 0)
-            guest_fail(cli, &err, args->images[0].name);
+            guest_fail(&guest, &err, NULL);
     }
     close_images(cli, &guest, args);
     guest_close(&guest);

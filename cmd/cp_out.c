@@ -43,7 +43,7 @@ static bool make_symlink(struct cp *cp, const struct guest_entry *entry, int dir
     int made;
 
     if (img_fs_readlink(entry->place.fs, entry->place.inode, &target, &err) < 0)
-        return guest_fail(cp->cli, &err, entry->path);
+        return guest_fail(&cp->guest, &err, entry->path);
     made = symlinkat(target, directory, name);
     img_free(target);
     if (made < 0)

@@ -151,7 +151,7 @@ static void emit_usage(struct emit *emit, const img_volume *volume, const img_fs
 /* ----------------------------------------------------------------- the list */
 
 /* One that cannot be read does not hide the others. */
-static bool show(struct cli *cli, const struct args *args, img_guest *guest,
+static bool show(struct cli *cli, const struct args *args, struct guest *guest,
                  const img_volume *volume, struct columns *columns, struct emit *emit)
 {
     const char *name = args->uuid && volume->uuid ? volume->uuid : volume->device;
@@ -160,9 +160,9 @@ static bool show(struct cli *cli, const struct args *args, img_guest *guest,
     img_error err = {0};
     img_fs *fs;
 
-    if (img_guest_fs(guest, volume->device, &fs, &err) < 0 ||
+    if (img_guest_fs(guest->guest, volume->device, &fs, &err) < 0 ||
         img_fs_usage_of(fs, &usage, &err) < 0) {
-        guest_fail(cli, &err, volume->device);
+        guest_fail(guest, &err, volume->device);
         return true;
     }
     figures = figures_of(&usage, args->inodes);
@@ -172,7 +172,7 @@ static bool show(struct cli *cli, const struct args *args, img_guest *guest,
     return true;
 }
 
-static void list(struct cli *cli, const struct args *args, img_guest *guest)
+static void list(struct cli *cli, const struct args *args, struct guest *guest)
 {
     struct columns columns = {.width = 5, .right = 0x1e};
     struct emit emit = {.out = stdout};
@@ -181,7 +181,7 @@ static void list(struct cli *cli, const struct args *args, img_guest *guest)
 
     if (cli->json)
         emit_begin(&emit, NULL, '[');
-    for (size_t n = 0; ok && img_guest_volume(guest, n, &volume, NULL) == 0; n++) {
+    for (size_t n = 0; ok && img_guest_volume(guest->guest, n, &volume, NULL) == 0; n++) {
         if (volume.holds_filesystem)
             ok = show(cli, args, guest, &volume, &columns, &emit);
     }
@@ -199,7 +199,7 @@ static int run(struct cli *cli, int argc, char **argv)
 
     if (parse(cli, &args, argc, argv) && guest_open(cli, &guest, &args.guest)) {
         guest_assemble(cli, &guest);
-        list(cli, &args, guest.guest);
+        list(cli, &args, &guest);
     }
     guest_close(&guest);
     guest_args_clear(&args.guest);

@@ -169,7 +169,7 @@ static bool look(struct diff *diff, int which, struct guest_entry *entry)
 
     img_tree_cross(diff->guests[which].tree, &entry->place);
     return img_fs_stat(entry->place.fs, entry->place.inode, &entry->stat, &err) == 0 ||
-           guest_fail(diff->cli, &err, entry->path);
+           guest_fail(&diff->guests[which], &err, entry->path);
 }
 
 static enum guest_next visit_removed(void *diff, const struct guest_entry *entry)
@@ -257,8 +257,8 @@ static bool may_enter(struct diff *diff, const struct guest_entry *directory)
         return cli_fail_nomem(diff->cli);
     if (!known && directory->depth < DEPTH_MAX)
         return true;
-    return cli_fail_code(diff->cli, IMG_E_CORRUPT, "%s: %s", directory->path,
-                         known ? "this directory is in more than one place" : "too deep");
+    return guest_fail_code(&diff->guests[0], IMG_E_CORRUPT, directory->path,
+                           known ? "this directory is in more than one place" : "too deep");
 }
 
 static bool compare_directories(struct diff *diff, const struct guest_entry *a,
@@ -269,9 +269,9 @@ static bool compare_directories(struct diff *diff, const struct guest_entry *a,
     size_t at[2] = {0, 0};
     bool go_on = true;
 
-    if (!may_enter(diff, a) || !guest_list(diff->cli, &a->place, a->path, &listings[0]))
+    if (!may_enter(diff, a) || !guest_list(&diff->guests[0], &a->place, a->path, &listings[0]))
         return true;
-    if (guest_list(diff->cli, &b->place, b->path, &listings[1])) {
+    if (guest_list(&diff->guests[1], &b->place, b->path, &listings[1])) {
         while (go_on && (at[0] < listings[0].count || at[1] < listings[1].count))
             go_on = compare_name(diff, directories, listings, at);
         guest_list_end(&listings[1]);
@@ -288,7 +288,7 @@ static void compare(struct diff *diff)
 
     for (int n = 0; n < 2; n++) {
         roots[n] = (struct guest_entry){.path = "/", .name = "/"};
-        if (!guest_find(diff->cli, &diff->guests[n], "/", 0, &roots[n].place, &roots[n].stat))
+        if (!guest_find(&diff->guests[n], "/", 0, &roots[n].place, &roots[n].stat))
             return;
     }
     if (diff->cli->json)

@@ -61,14 +61,14 @@ static bool has_name(const struct names *names, const char *name)
 }
 
 static int compare_value(const img_place *a, const img_place *b, const char *name, bool *same,
-                         img_error *err)
+                         img_error errs[2])
 {
     void *values[2] = {NULL, NULL};
     size_t lengths[2] = {0, 0};
-    int rc = img_fs_xattr(a->fs, a->inode, name, &values[0], &lengths[0], err);
+    int rc = img_fs_xattr(a->fs, a->inode, name, &values[0], &lengths[0], &errs[0]);
 
     if (rc == 0)
-        rc = img_fs_xattr(b->fs, b->inode, name, &values[1], &lengths[1], err);
+        rc = img_fs_xattr(b->fs, b->inode, name, &values[1], &lengths[1], &errs[1]);
     *same = rc == 0 && lengths[0] == lengths[1] &&
             (lengths[0] == 0 || memcmp(values[0], values[1], lengths[0]) == 0);
     img_free(values[0]);
@@ -77,20 +77,20 @@ static int compare_value(const img_place *a, const img_place *b, const char *nam
 }
 
 /* The same names in another order are the same. */
-static int compare_xattrs(const img_place *a, const img_place *b, bool *same, img_error *err)
+static int compare_xattrs(const img_place *a, const img_place *b, bool *same, img_error errs[2])
 {
     struct names names[2] = {{NULL, 0}, {NULL, 0}};
-    int rc = img_fs_xattr_names(a->fs, a->inode, &names[0].list, &names[0].length, err);
+    int rc = img_fs_xattr_names(a->fs, a->inode, &names[0].list, &names[0].length, &errs[0]);
 
     if (rc == 0)
-        rc = img_fs_xattr_names(b->fs, b->inode, &names[1].list, &names[1].length, err);
+        rc = img_fs_xattr_names(b->fs, b->inode, &names[1].list, &names[1].length, &errs[1]);
     *same = rc == 0 && names[0].length == names[1].length;
     for (size_t at = 0; *same && at < names[0].length; at += strlen(names[0].list + at) + 1) {
         const char *name = names[0].list + at;
 
         *same = has_name(&names[1], name);
         if (*same)
-            rc = compare_value(a, b, name, same, err);
+            rc = compare_value(a, b, name, same, errs);
     }
     img_free(names[0].list);
     img_free(names[1].list);
@@ -100,7 +100,7 @@ static int compare_xattrs(const img_place *a, const img_place *b, bool *same, im
 /* ---------------------------------------------------------------- content */
 
 /* Two files of one size. */
-static int compare_bytes(char *buffer, img_file *const files[2], bool *same, img_error *err)
+static int compare_bytes(char *buffer, img_file *const files[2], bool *same, img_error errs[2])
 {
     int rc = 0;
 
@@ -108,21 +108,22 @@ static int compare_bytes(char *buffer, img_file *const files[2], bool *same, img
     for (uint64_t at = 0; rc == 0 && *same && at < img_file_size(files[0]); at += DIFF_CHUNK) {
         size_t lengths[2] = {DIFF_CHUNK, DIFF_CHUNK};
 
-        rc = img_file_read(files[0], at, buffer, &lengths[0], err);
+        rc = img_file_read(files[0], at, buffer, &lengths[0], &errs[0]);
         if (rc == 0)
-            rc = img_file_read(files[1], at, buffer + DIFF_CHUNK, &lengths[1], err);
+            rc = img_file_read(files[1], at, buffer + DIFF_CHUNK, &lengths[1], &errs[1]);
         *same = lengths[0] == lengths[1] && memcmp(buffer, buffer + DIFF_CHUNK, lengths[0]) == 0;
     }
     return rc;
 }
 
-static int compare_digests(const char *name, img_file *const files[2], bool *same, img_error *err)
+static int compare_digests(const char *name, img_file *const files[2], bool *same,
+                           img_error errs[2])
 {
     char *digits[2] = {NULL, NULL};
-    int rc = img_file_digest(files[0], name, &digits[0], err);
+    int rc = img_file_digest(files[0], name, &digits[0], &errs[0]);
 
     if (rc == 0)
-        rc = img_file_digest(files[1], name, &digits[1], err);
+        rc = img_file_digest(files[1], name, &digits[1], &errs[1]);
     *same = rc == 0 && strcmp(digits[0], digits[1]) == 0;
     img_free(digits[0]);
     img_free(digits[1]);
@@ -130,28 +131,28 @@ static int compare_digests(const char *name, img_file *const files[2], bool *sam
 }
 
 static int compare_content(const struct diff *diff, const img_place *a, const img_place *b,
-                           bool *same, img_error *err)
+                           bool *same, img_error errs[2])
 {
     img_file *files[2] = {NULL, NULL};
-    int rc = img_file_open(&files[0], a->fs, a->inode, err);
+    int rc = img_file_open(&files[0], a->fs, a->inode, &errs[0]);
 
     if (rc == 0)
-        rc = img_file_open(&files[1], b->fs, b->inode, err);
+        rc = img_file_open(&files[1], b->fs, b->inode, &errs[1]);
     if (rc == 0)
-        rc = diff->args->content ? compare_bytes(diff->buffer, files, same, err)
-                                 : compare_digests(diff->args->show.checksum, files, same, err);
+        rc = diff->args->content ? compare_bytes(diff->buffer, files, same, errs)
+                                 : compare_digests(diff->args->show.checksum, files, same, errs);
     img_file_close(files[0]);
     img_file_close(files[1]);
     return rc;
 }
 
-static int compare_targets(const img_place *a, const img_place *b, bool *same, img_error *err)
+static int compare_targets(const img_place *a, const img_place *b, bool *same, img_error errs[2])
 {
     char *targets[2] = {NULL, NULL};
-    int rc = img_fs_readlink(a->fs, a->inode, &targets[0], err);
+    int rc = img_fs_readlink(a->fs, a->inode, &targets[0], &errs[0]);
 
     if (rc == 0)
-        rc = img_fs_readlink(b->fs, b->inode, &targets[1], err);
+        rc = img_fs_readlink(b->fs, b->inode, &targets[1], &errs[1]);
     *same = rc == 0 && strcmp(targets[0], targets[1]) == 0;
     img_free(targets[0]);
     img_free(targets[1]);
@@ -164,19 +165,21 @@ bool diff_files(struct diff *diff, const struct guest_entry *a, const struct gue
     const struct diff_args *args = diff->args;
     uint32_t type = (a->stat.mode ^ b->stat.mode) & S_IFMT ? 0 : a->stat.mode & S_IFMT;
     bool same = true, same_xattrs = true;
-    img_error err = {0};
+    img_error errs[2] = {{0}, {0}}; /* of each machine */
+    int failed;
     int rc = 0;
 
     *what = compare_stat(args, &a->stat, &b->stat);
     if (type == S_IFLNK)
-        rc = compare_targets(&a->place, &b->place, &same, &err);
+        rc = compare_targets(&a->place, &b->place, &same, errs);
     else if (type == S_IFREG && a->stat.size == b->stat.size &&
              (args->content || args->show.checksum))
-        rc = compare_content(diff, &a->place, &b->place, &same, &err);
+        rc = compare_content(diff, &a->place, &b->place, &same, errs);
     if (rc == 0)
-        rc = compare_xattrs(&a->place, &b->place, &same_xattrs, &err);
+        rc = compare_xattrs(&a->place, &b->place, &same_xattrs, errs);
+    failed = errs[0].code ? 0 : 1;
     if (rc < 0)
-        return guest_fail(diff->cli, &err, a->path);
+        return guest_fail(&diff->guests[failed], &errs[failed], a->path);
     *what |= (same ? 0u : DIFF_CONTENT) | (same_xattrs ? 0u : DIFF_XATTRS);
     return true;
 }

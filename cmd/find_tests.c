@@ -1,81 +1,52 @@
 /*
- * The tests of "img find". SPDX-License-Identifier: BSD-2-Clause
+ * The tests of "img find", as they are typed. SPDX-License-Identifier: BSD-2-Clause
  */
 #include <errno.h>
-#include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #include "find.h"
 
-enum test_kind {
-    TEST_NAME,
-    TEST_INAME,
-    TEST_PATH,
-    TEST_IPATH,
-    TEST_TYPE,
-    TEST_SIZE,
-    TEST_MTIME,
-    TEST_MMIN,
-    TEST_NEWER,
-    TEST_NEWERMT,
-    TEST_UID,
-    TEST_GID,
-    TEST_PERM,
-    TEST_LINKS,
-    TEST_INUM,
-    TEST_EMPTY,
-    /* These are about the search and not about a file. */
-    TEST_MAXDEPTH,
-    TEST_MINDEPTH,
-    TEST_XDEV,
-    TEST_PRINT,
-    TEST_PRINT0,
-    TEST_NOT
-};
-
 static const struct test_word {
     const char *word;
-    enum test_kind kind;
+    enum find_kind kind;
     bool argument;
 } words_known[] = {
-    {"-name", TEST_NAME, true},
-    {"-iname", TEST_INAME, true},
-    {"-path", TEST_PATH, true},
-    {"-ipath", TEST_IPATH, true},
-    {"-type", TEST_TYPE, true},
-    {"-size", TEST_SIZE, true},
-    {"-mtime", TEST_MTIME, true},
-    {"-mmin", TEST_MMIN, true},
-    {"-newer", TEST_NEWER, true},
-    {"-newermt", TEST_NEWERMT, true},
-    {"-uid", TEST_UID, true},
-    {"-gid", TEST_GID, true},
-    {"-perm", TEST_PERM, true},
-    {"-links", TEST_LINKS, true},
-    {"-inum", TEST_INUM, true},
-    {"-empty", TEST_EMPTY, false},
-    {"-maxdepth", TEST_MAXDEPTH, true},
-    {"-mindepth", TEST_MINDEPTH, true},
-    {"-xdev", TEST_XDEV, false},
-    {"-mount", TEST_XDEV, false},
-    {"-print", TEST_PRINT, false},
-    {"-print0", TEST_PRINT0, false},
-    {"!", TEST_NOT, false},
-    {"-not", TEST_NOT, false},
-};
-
-struct find_test {
-    enum test_kind kind;
-    bool negated;
-    char sign;        /* '+', '-', '/', or 0 */
-    const char *text; /* a pattern; letters of types */
-    uint64_t number;  /* what the file's is compared with */
-    uint64_t unit;    /* of -size, in bytes */
-    int64_t time;     /* -newer, -newermt */
-    uint32_t time_nsec;
+    {"-name", FIND_NAME, true},
+    {"-iname", FIND_INAME, true},
+    {"-path", FIND_PATH, true},
+    {"-ipath", FIND_IPATH, true},
+    {"-type", FIND_TYPE, true},
+    {"-size", FIND_SIZE, true},
+    {"-atime", FIND_ATIME, true},
+    {"-amin", FIND_AMIN, true},
+    {"-ctime", FIND_CTIME, true},
+    {"-cmin", FIND_CMIN, true},
+    {"-mtime", FIND_MTIME, true},
+    {"-mmin", FIND_MMIN, true},
+    {"-newer", FIND_NEWER, true},
+    {"-newermt", FIND_NEWERMT, true},
+    {"-uid", FIND_UID, true},
+    {"-gid", FIND_GID, true},
+    {"-user", FIND_USER, true},
+    {"-group", FIND_GROUP, true},
+    {"-perm", FIND_PERM, true},
+    {"-links", FIND_LINKS, true},
+    {"-inum", FIND_INUM, true},
+    {"-empty", FIND_EMPTY, false},
+    {"-maxdepth", FIND_MAXDEPTH, true},
+    {"-mindepth", FIND_MINDEPTH, true},
+    {"-xdev", FIND_XDEV, false},
+    {"-mount", FIND_XDEV, false},
+    {"-print", FIND_PRINT, false},
+    {"-print0", FIND_PRINT0, false},
+    {"!", FIND_NOT, false},
+    {"-not", FIND_NOT, false},
+    {"-a", FIND_AND, false},
+    {"-and", FIND_AND, false},
+    {"-o", FIND_OR, false},
+    {"-or", FIND_OR, false},
 };
 
 static const struct test_word *word_of(const char *word)
@@ -88,7 +59,9 @@ static const struct test_word *word_of(const char *word)
 
 bool find_is_test(const char *word)
 {
-    return word_of(word);
+    const struct test_word *known = word_of(word);
+
+    return known && known->kind != FIND_AND;
 }
 
 /* --------------------------------------------------------------- arguments */
@@ -103,7 +76,7 @@ static bool parse_number(struct find_test *test, const char *text, int base, con
 {
     char *end;
 
-    if (*text == '+' || *text == '-' || (*text == '/' && test->kind == TEST_PERM))
+    if (*text == '+' || *text == '-' || (*text == '/' && test->kind == FIND_PERM))
         test->sign = *text++;
     if (*text < '0' || *text > '9')
         return false;
@@ -153,17 +126,31 @@ static bool parse_date(struct find_test *test, const char *text)
     return false;
 }
 
-static bool parse_newer(struct cli *cli, struct guest *guest, struct find_test *test,
-                        const char *path)
+static bool parse_newer(struct guest *guest, struct find_test *test, const char *path)
 {
     img_place place;
     img_stat stat;
 
-    if (!guest_find(cli, guest, path, 0, &place, &stat))
+    if (!guest_find(guest, path, 0, &place, &stat))
         return false;
     test->time = stat.mtime;
     test->time_nsec = stat.mtime_nsec;
     return true;
+}
+
+/* What is found by a look at the guest's files. */
+static bool parse_in_guest(struct guest *guest, struct find_test *test)
+{
+    switch (test->kind) {
+    case FIND_NEWER:
+        return parse_newer(guest, test, test->text);
+    case FIND_USER:
+        return find_owner(guest, "/etc/passwd", test->text, &test->number);
+    case FIND_GROUP:
+        return find_owner(guest, "/etc/group", test->text, &test->number);
+    default:
+        return true;
+    }
 }
 
 static bool parse_argument(struct find_test *test, const char *text)
@@ -171,26 +158,30 @@ static bool parse_argument(struct find_test *test, const char *text)
     const char *rest = "";
 
     switch (test->kind) {
-    case TEST_TYPE:
+    case FIND_TYPE:
         return *text && text[strspn(text, "bcdflps,")] == '\0';
-    case TEST_SIZE:
+    case FIND_SIZE:
         return parse_size(test, text);
-    case TEST_NEWERMT:
+    case FIND_NEWERMT:
         return parse_date(test, text);
-    case TEST_PERM:
+    case FIND_PERM:
         return parse_number(test, text, 8, &rest) && !*rest && test->sign != '+' &&
                test->number <= 07777;
-    case TEST_MAXDEPTH:
-    case TEST_MINDEPTH:
+    case FIND_MAXDEPTH:
+    case FIND_MINDEPTH:
         return parse_number(test, text, 10, &rest) && !*rest && !test->sign &&
                test->number < UINT32_MAX;
-    case TEST_MTIME:
-    case TEST_MMIN:
+    case FIND_ATIME:
+    case FIND_AMIN:
+    case FIND_CTIME:
+    case FIND_CMIN:
+    case FIND_MTIME:
+    case FIND_MMIN:
         return parse_number(test, text, 10, &rest) && !*rest && test->number < UINT32_MAX;
-    case TEST_UID:
-    case TEST_GID:
-    case TEST_LINKS:
-    case TEST_INUM:
+    case FIND_UID:
+    case FIND_GID:
+    case FIND_LINKS:
+    case FIND_INUM:
         return parse_number(test, text, 10, &rest) && !*rest;
     default:
         return true;
@@ -203,21 +194,44 @@ static bool parse_argument(struct find_test *test, const char *text)
 static bool take_setting(struct find_tests *tests, const struct find_test *test)
 {
     switch (test->kind) {
-    case TEST_MAXDEPTH:
+    case FIND_MAXDEPTH:
         tests->max_depth = (unsigned)test->number + 1;
         return true;
-    case TEST_MINDEPTH:
+    case FIND_MINDEPTH:
         tests->min_depth = (unsigned)test->number;
         return true;
-    case TEST_XDEV:
+    case FIND_XDEV:
         return tests->one_filesystem = true;
-    case TEST_PRINT0:
-        return tests->print0 = true;
-    case TEST_PRINT:
-        return true;
+    case FIND_PRINT0:
+        return tests->print = tests->print0 = true;
+    case FIND_PRINT:
+        return tests->print = true;
     default:
         return false;
     }
+}
+
+static bool missing_test(struct cli *cli, const char *word)
+{
+    return cli_fail_usage(cli, "a test is missing behind '%s'", word);
+}
+
+static bool take_operator(struct cli *cli, struct find_tests *tests, const struct test_word *known,
+                          bool *negated)
+{
+    const struct find_test *last = tests->count > 0 ? &tests->list[tests->count - 1] : NULL;
+
+    if (known->kind == FIND_NOT) {
+        *negated = !*negated;
+        return true;
+    }
+    if (*negated)
+        return missing_test(cli, "!");
+    if (!last || last->kind == FIND_OR)
+        return cli_fail_usage(cli, "a test is missing in front of '%s'", known->word);
+    if (known->kind == FIND_OR)
+        tests->list[tests->count++].kind = FIND_OR;
+    return true;
 }
 
 /* One word with its argument; *n is left at its last one. */
@@ -235,19 +249,31 @@ static bool take_word(struct cli *cli, struct guest *guest, struct find_tests *t
             return cli_fail_usage(cli, "missing argument of '%s'", known->word);
         test.text = words[++*n];
     }
-    if (test.kind == TEST_NOT) {
-        *negated = !*negated;
-        return true;
-    }
+    if (known->kind >= FIND_NOT)
+        return take_operator(cli, tests, known, negated);
     *negated = false;
     if (test.text && !parse_argument(&test, test.text))
         return bad_argument(cli, known->word, test.text);
-    if (test.kind == TEST_NEWER && !parse_newer(cli, guest, &test, test.text))
+    if (!parse_in_guest(guest, &test))
         return false;
     if (!take_setting(tests, &test))
         tests->list[tests->count++] = test;
     else if (test.negated)
         return cli_fail_usage(cli, "'!' cannot stand in front of %s", known->word);
+    return true;
+}
+
+/* With -o, what find(1) prints depends on where a -print stands: it may stand nowhere. */
+static bool check_alternatives(struct cli *cli, const struct find_tests *tests)
+{
+    bool any = false;
+
+    for (size_t n = 0; n < tests->count; n++)
+        any = any || tests->list[n].kind == FIND_OR;
+    if (any && tests->list[tests->count - 1].kind == FIND_OR)
+        return missing_test(cli, "-o");
+    if (any && tests->print)
+        return cli_fail_usage(cli, "-print and -print0 cannot be combined with -o");
     return true;
 }
 
@@ -263,118 +289,13 @@ bool find_parse(struct cli *cli, struct guest *guest, struct find_tests *tests, 
     for (int n = 0; n < count; n++)
         if (!take_word(cli, guest, tests, &negated, count, words, &n))
             return false;
-    return !negated || cli_fail_usage(cli, "a test is missing behind '!'");
+    if (negated)
+        return missing_test(cli, "!");
+    return check_alternatives(cli, tests);
 }
 
 void find_clear(struct find_tests *tests)
 {
     free(tests->list);
     tests->list = NULL;
-}
-
-/* ----------------------------------------------------------------- matching */
-
-static bool compare(const struct find_test *test, uint64_t value)
-{
-    return test->sign == '+'   ? value > test->number
-           : test->sign == '-' ? value < test->number
-                               : value == test->number;
-}
-
-/* Whole units of time that have gone by since; the future is no time ago. */
-static bool compare_age(const struct find_test *test, int64_t now, int64_t then, int64_t unit)
-{
-    return compare(test, then < now ? (uint64_t)((now - then) / unit) : 0);
-}
-
-static bool has_mode(const struct find_test *test, uint32_t mode)
-{
-    uint32_t bits = (uint32_t)test->number;
-
-    return test->sign == '-'   ? (mode & bits) == bits
-           : test->sign == '/' ? !bits || (mode & bits)
-                               : (mode & 07777) == bits;
-}
-
-static bool has_type(const struct find_test *test, uint32_t mode)
-{
-    char letter = guest_type_letter(mode);
-
-    return strchr(test->text, letter == '-' ? 'f' : letter);
-}
-
-static bool is_empty(struct cli *cli, const struct guest_entry *entry)
-{
-    img_error err = {0};
-    img_dirent first;
-    img_dir *dir;
-    bool empty;
-
-    if (S_ISREG(entry->stat.mode))
-        return entry->stat.size == 0;
-    if (!S_ISDIR(entry->stat.mode))
-        return false;
-    if (img_dir_open(&dir, entry->place.fs, entry->place.inode, &err) < 0)
-        return guest_fail(cli, &err, entry->path);
-    empty = !img_dir_entry(dir, 0, &first);
-    img_dir_close(dir);
-    return empty;
-}
-
-static bool is_newer(const struct find_test *test, const img_stat *stat)
-{
-    return stat->mtime != test->time ? stat->mtime > test->time
-                                     : stat->mtime_nsec > test->time_nsec;
-}
-
-static bool passes(struct cli *cli, const struct find_test *test, int64_t now,
-                   const struct guest_entry *entry)
-{
-    const img_stat *stat = &entry->stat;
-
-    switch (test->kind) {
-    case TEST_NAME:
-        return fnmatch(test->text, entry->name, 0) == 0;
-    case TEST_INAME:
-        return fnmatch(test->text, entry->name, FNM_CASEFOLD) == 0;
-    case TEST_PATH:
-        return fnmatch(test->text, entry->path, 0) == 0;
-    case TEST_IPATH:
-        return fnmatch(test->text, entry->path, FNM_CASEFOLD) == 0;
-    case TEST_TYPE:
-        return has_type(test, stat->mode);
-    case TEST_SIZE:
-        return compare(test, stat->size / test->unit + (stat->size % test->unit > 0));
-    case TEST_MTIME:
-        return compare_age(test, now, stat->mtime, 86400);
-    case TEST_MMIN:
-        return compare_age(test, now, stat->mtime, 60);
-    case TEST_NEWER:
-    case TEST_NEWERMT:
-        return is_newer(test, stat);
-    case TEST_UID:
-        return compare(test, stat->uid);
-    case TEST_GID:
-        return compare(test, stat->gid);
-    case TEST_PERM:
-        return has_mode(test, stat->mode);
-    case TEST_LINKS:
-        return compare(test, stat->links);
-    case TEST_INUM:
-        return compare(test, stat->inode);
-    case TEST_EMPTY:
-        return is_empty(cli, entry);
-    default:
-        return true;
-    }
-}
-
-bool find_matches(struct cli *cli, const struct find_tests *tests, const struct guest_entry *entry)
-{
-    if (entry->depth < tests->min_depth)
-        return false;
-    for (size_t n = 0; n < tests->count; n++)
-        if (passes(cli, &tests->list[n], tests->now, entry) == tests->list[n].negated)
-            return false;
-    return true;
 }

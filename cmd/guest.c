@@ -97,6 +97,18 @@ static void tell(void *opaque, const char *text)
         cli_warn(cli, "%s", text);
 }
 
+static bool view_snapshot(struct cli *cli, img_image *image, const char *snapshot)
+{
+    char *context;
+    bool ok;
+
+    if (asprintf(&context, "%s: snapshot '%s'", img_name(image), snapshot) < 0)
+        return cli_fail_nomem(cli);
+    ok = open_snapshot(cli, image, snapshot, context);
+    free(context);
+    return ok;
+}
+
 static bool open_disk(struct cli *cli, struct guest *guest, const char *name,
                       const struct open_args *open, const char *snapshot)
 {
@@ -108,7 +120,7 @@ static bool open_disk(struct cli *cli, struct guest *guest, const char *name,
     if (!open_image(cli, &images[guest->image_count], name, open))
         return false;
     guest->image_count++;
-    return !snapshot || open_snapshot(cli, images[guest->image_count - 1], snapshot);
+    return !snapshot || view_snapshot(cli, images[guest->image_count - 1], snapshot);
 }
 
 /* Of an appliance all disks are the machine's, unless one is named. */
@@ -144,11 +156,11 @@ bool guest_open(struct cli *cli, struct guest *guest, const struct guest_args *a
     };
     img_error err = {0};
 
-    *guest = (struct guest){0};
+    *guest = (struct guest){.cli = cli};
     if (!open_images(cli, guest, args))
         return false;
     if (img_guest_open(&guest->guest, guest->images, guest->image_count, &params, &err) < 0)
-        return guest_fail(cli, &err, args->images[0].name);
+        return guest_fail(guest, &err, NULL);
     return true;
 }
 
@@ -198,7 +210,7 @@ static bool mount_text(struct cli *cli, struct guest *guest, const char *text)
     strtok_r(device + prefix, ":", &state);
     path = strtok_r(NULL, ":", &state);
     ok = img_tree_mount(guest->tree, device, path ? path : "/", &err) == 0 ||
-         guest_fail(cli, &err, device);
+         guest_fail(guest, &err, device);
     free(device);
     return ok;
 }
@@ -237,7 +249,7 @@ static bool mount_only(struct cli *cli, struct guest *guest, const char *name)
                              "%s: no operating system was found in it: choose one of its "
                              "filesystems with -m: %s",
                              name, names);
-    return img_tree_mount(guest->tree, device, "/", &err) == 0 || guest_fail(cli, &err, name);
+    return img_tree_mount(guest->tree, device, "/", &err) == 0 || guest_fail(guest, &err, NULL);
 }
 
 static bool mount_root(struct cli *cli, struct guest *guest, const struct guest_args *args)
@@ -250,7 +262,7 @@ static bool mount_root(struct cli *cli, struct guest *guest, const struct guest_
         return mount_only(cli, guest, name);
     if (rc == IMG_E_INVAL && !args->root)
         return cli_fail_error(cli, &err, "%s: choose one with --root", name);
-    return rc == 0 || guest_fail(cli, &err, name);
+    return rc == 0 || guest_fail(guest, &err, NULL);
 }
 
 bool guest_mount(struct cli *cli, struct guest *guest, const struct guest_args *args)
@@ -261,7 +273,7 @@ bool guest_mount(struct cli *cli, struct guest *guest, const struct guest_args *
     if (args->mount_count > 0 && (args->inspect || args->root))
         return cli_fail_usage(cli, "-m cannot be combined with -i or --root");
     if (img_tree_new(&guest->tree, guest->guest, &err) < 0)
-        return guest_fail(cli, &err, args->images[0].name);
+        return guest_fail(guest, &err, NULL);
     for (size_t n = 0; ok && n < args->mount_count; n++)
         ok = mount_text(cli, guest, args->mounts[n]);
     return ok && (args->mount_count > 0 || mount_root(cli, guest, args));
@@ -269,10 +281,61 @@ bool guest_mount(struct cli *cli, struct guest *guest, const struct guest_args *
 
 /* ----------------------------------------------------------------- errors */
 
-bool guest_fail(struct cli *cli, const img_error *err, const char *path)
+/* The disk that has the volume of that device name; the first, if none alone does. */
+static const img_image *image_of(const struct guest *guest, const char *device)
 {
-    size_t length = strlen(path);
-    bool named = strncmp(err->message, path, length) == 0 && err->message[length] == ':';
+    img_volume volume;
 
-    return cli_fail_error(cli, err, "%s", named ? "" : path);
+    for (size_t n = 0; device && img_guest_volume(guest->guest, n, &volume, NULL) == 0; n++) {
+        bool in_disk = volume.kind == IMG_VOLUME_DISK || volume.kind == IMG_VOLUME_PARTITION;
+
+        if (in_disk && volume.disk < guest->image_count && strcmp(volume.device, device) == 0)
+            return guest->images[volume.disk];
+    }
+    return guest->images[0];
+}
+
+/* The device that is mounted where the path begins; before anything is, the path may be one. */
+static const char *device_at(const struct guest *guest, const char *path)
+{
+    const char *best = guest->tree ? NULL : path, *device, *at;
+    size_t longest = 0;
+
+    for (size_t n = 0; guest->tree && img_tree_mounted(guest->tree, n, &device, &at); n++) {
+        size_t length = strlen(at);
+
+        while (length > 0 && at[length - 1] == '/')
+            length--;
+        if (length < longest || strncmp(path, at, length) != 0 ||
+            (path[length] && path[length] != '/'))
+            continue;
+        best = device;
+        longest = length;
+    }
+    return best;
+}
+
+bool guest_fail(const struct guest *guest, const img_error *err, const char *path)
+{
+    bool one = guest->image_count == 1 || !guest->guest || !path;
+    const char *image = img_name(one ? guest->images[0] : image_of(guest, device_at(guest, path)));
+    size_t length = path ? strlen(path) : 0;
+    bool named = strncmp(err->message, path ? path : "", length) == 0 &&
+                 (!path || err->message[length] == ':');
+    img_error told = *err;
+
+    if (!told.image[0])
+        snprintf(told.image, sizeof(told.image), "%s", image);
+    if (path && !told.place[0])
+        snprintf(told.place, sizeof(told.place), "%s", path);
+    return named ? cli_fail_error(guest->cli, &told, "%s", image)
+                 : cli_fail_error(guest->cli, &told, "%s: %s", image, path);
+}
+
+bool guest_fail_code(const struct guest *guest, int code, const char *path, const char *cause)
+{
+    img_error err = {.code = code};
+
+    snprintf(err.message, sizeof(err.message), "%s: %s", path, cause);
+    return guest_fail(guest, &err, path);
 }

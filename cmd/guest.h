@@ -64,6 +64,7 @@ void guest_args_clear(struct guest_args *args);
 
 /* A guest that is open. */
 struct guest {
+    struct cli *cli;
     img_image **images;
     size_t image_count;
     img_guest *guest;
@@ -80,8 +81,12 @@ void guest_close(struct guest *guest);
 /* Whether the file that is open there, O_PATH will do, is one of the images'. */
 bool guest_lies_in(const struct guest *guest, int fd);
 
-/* "program: name: cause", where the cause may begin with the name already. */
-bool guest_fail(struct cli *cli, const img_error *err, const char *path);
+/*
+ * "program: image: path: cause", where the cause may begin with the path already; also a device may
+ * stand for the path, or NULL for all of the guest. Of several images it is the one that has it.
+ */
+bool guest_fail(const struct guest *guest, const img_error *err, const char *path);
+bool guest_fail_code(const struct guest *guest, int code, const char *path, const char *cause);
 
 /* --------------------------------------------------------------- directories */
 
@@ -92,7 +97,7 @@ struct guest_listing {
     size_t count;
 };
 /* To be ended by guest_list_end when it returns true. */
-bool guest_list(struct cli *cli, const img_place *place, const char *path,
+bool guest_list(struct guest *guest, const img_place *place, const char *path,
                 struct guest_listing *listing);
 void guest_list_end(struct guest_listing *listing);
 
@@ -148,20 +153,19 @@ struct guest_paths {
  * Add what the text means: a path, or the paths that match it, unless there is a file of that very
  * name or it is to be literal. That nothing matches is an error.
  */
-bool guest_expand(struct cli *cli, struct guest *guest, const char *text, bool literal,
-                  struct guest_paths *paths);
+bool guest_expand(struct guest *guest, const char *text, bool literal, struct guest_paths *paths);
 /* All of them, even when there is an error with one. */
-bool guest_expand_all(struct cli *cli, struct guest *guest, char **texts, int count, bool literal,
+bool guest_expand_all(struct guest *guest, char **texts, int count, bool literal,
                       struct guest_paths *paths);
 void guest_paths_clear(struct guest_paths *paths);
 
 /* The file of that path, or an error. flags: enum img_tree_flags. */
-bool guest_find(struct cli *cli, struct guest *guest, const char *path, unsigned flags,
-                img_place *place, img_stat *stat);
+bool guest_find(struct guest *guest, const char *path, unsigned flags, img_place *place,
+                img_stat *stat);
 
 /* The extended attributes of a file, one after the other: false ends it. */
 typedef bool guest_xattr_fn(void *opaque, const char *name, const void *value, size_t length);
-bool guest_xattrs(struct cli *cli, const struct guest_entry *entry, guest_xattr_fn *fn,
+bool guest_xattrs(struct guest *guest, const struct guest_entry *entry, guest_xattr_fn *fn,
                   void *opaque);
 
 /* A file's name: as it is, but on a terminal without what that would act on. */

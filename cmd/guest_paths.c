@@ -58,12 +58,12 @@ void guest_temporary(char name[GUEST_TEMPORARY])
 }
 
 /* What of a pattern is left; found: the path that its beginning has become. */
-static bool expand(struct cli *cli, struct guest *guest, const char *found, const char *left,
+static bool expand(struct guest *guest, const char *found, const char *left,
                    struct guest_paths *paths);
 
 /* Those of the directory's names that match the first part of a pattern. */
-static bool expand_names(struct cli *cli, struct guest *guest, const char *found,
-                         const char *pattern, const char *left, struct guest_paths *paths)
+static bool expand_names(struct guest *guest, const char *found, const char *pattern,
+                         const char *left, struct guest_paths *paths)
 {
     struct guest_listing listing;
     img_place place;
@@ -73,7 +73,7 @@ static bool expand_names(struct cli *cli, struct guest *guest, const char *found
     if (img_tree_find(guest->tree, *found ? found : "/", 0, &place, NULL) < 0 ||
         img_fs_stat(place.fs, place.inode, &stat, NULL) < 0 || !S_ISDIR(stat.mode))
         return true;
-    if (!guest_list(cli, &place, found, &listing))
+    if (!guest_list(guest, &place, found, &listing))
         return false;
     for (size_t n = 0; ok && n < listing.count; n++) {
         const char *name = listing.entries[n].name;
@@ -82,14 +82,14 @@ static bool expand_names(struct cli *cli, struct guest *guest, const char *found
         if (fnmatch(pattern, name, FNM_PERIOD) != 0)
             continue;
         path = join(found, name, strlen(name));
-        ok = path ? expand(cli, guest, path, left, paths) : cli_fail_nomem(cli);
+        ok = path ? expand(guest, path, left, paths) : cli_fail_nomem(guest->cli);
         free(path);
     }
     guest_list_end(&listing);
     return ok;
 }
 
-static bool expand(struct cli *cli, struct guest *guest, const char *found, const char *left,
+static bool expand(struct guest *guest, const char *found, const char *left,
                    struct guest_paths *paths)
 {
     const char *part = left + strspn(left, "/");
@@ -100,59 +100,59 @@ static bool expand(struct cli *cli, struct guest *guest, const char *found, cons
 
     if (length == 0)
         return img_tree_find(guest->tree, found, IMG_TREE_NO_FOLLOW, &place, NULL) < 0 ||
-               add_path(cli, paths, strdup(found));
+               add_path(guest->cli, paths, strdup(found));
     pattern = strndup(part, length);
     if (!pattern)
-        return cli_fail_nomem(cli);
+        return cli_fail_nomem(guest->cli);
     if (strpbrk(pattern, "*?[")) {
-        ok = expand_names(cli, guest, found, pattern, part + length, paths);
+        ok = expand_names(guest, found, pattern, part + length, paths);
     } else {
         path = join(found, part, length);
-        ok = path ? expand(cli, guest, path, part + length, paths) : cli_fail_nomem(cli);
+        ok = path ? expand(guest, path, part + length, paths) : cli_fail_nomem(guest->cli);
         free(path);
     }
     free(pattern);
     return ok;
 }
 
-bool guest_expand(struct cli *cli, struct guest *guest, const char *text, bool literal,
-                  struct guest_paths *paths)
+bool guest_expand(struct guest *guest, const char *text, bool literal, struct guest_paths *paths)
 {
     size_t before = paths->count;
     img_place place;
 
     if (literal || !strpbrk(text, "*?[") ||
         img_tree_find(guest->tree, text, IMG_TREE_NO_FOLLOW, &place, NULL) == 0)
-        return add_path(cli, paths, text[0] == '/' ? strdup(text) : join("", text, strlen(text)));
-    if (!expand(cli, guest, "", text, paths))
+        return add_path(guest->cli, paths,
+                        text[0] == '/' ? strdup(text) : join("", text, strlen(text)));
+    if (!expand(guest, "", text, paths))
         return false;
     if (paths->count == before)
-        return cli_fail_code(cli, IMG_E_NOENT, "%s: nothing in the guest matches it", text);
+        return guest_fail_code(guest, IMG_E_NOENT, text, "nothing in the guest matches it");
     return true;
 }
 
-bool guest_expand_all(struct cli *cli, struct guest *guest, char **texts, int count, bool literal,
+bool guest_expand_all(struct guest *guest, char **texts, int count, bool literal,
                       struct guest_paths *paths)
 {
     bool ok = true;
 
     for (int n = 0; n < count; n++)
-        ok = guest_expand(cli, guest, texts[n], literal, paths) && ok;
+        ok = guest_expand(guest, texts[n], literal, paths) && ok;
     return ok;
 }
 
-bool guest_find(struct cli *cli, struct guest *guest, const char *path, unsigned flags,
-                img_place *place, img_stat *stat)
+bool guest_find(struct guest *guest, const char *path, unsigned flags, img_place *place,
+                img_stat *stat)
 {
     img_error err = {0};
 
     if (img_tree_find(guest->tree, path, flags, place, &err) < 0 ||
         img_fs_stat(place->fs, place->inode, stat, &err) < 0)
-        return guest_fail(cli, &err, path);
+        return guest_fail(guest, &err, path);
     return true;
 }
 
-bool guest_xattrs(struct cli *cli, const struct guest_entry *entry, guest_xattr_fn *fn,
+bool guest_xattrs(struct guest *guest, const struct guest_entry *entry, guest_xattr_fn *fn,
                   void *opaque)
 {
     img_fs *fs = entry->place.fs;
@@ -163,10 +163,10 @@ bool guest_xattrs(struct cli *cli, const struct guest_entry *entry, guest_xattr_
     bool ok = true;
 
     if (img_fs_xattr_names(fs, entry->place.inode, &names, &length, &err) < 0)
-        return guest_fail(cli, &err, entry->path);
+        return guest_fail(guest, &err, entry->path);
     for (const char *name = names; ok && name && name < names + length; name += strlen(name) + 1) {
         if (img_fs_xattr(fs, entry->place.inode, name, &value, &size, &err) < 0) {
-            ok = guest_fail(cli, &err, entry->path);
+            ok = guest_fail(guest, &err, entry->path);
             break;
         }
         ok = fn(opaque, name, value, size);

@@ -26,7 +26,7 @@ static int compare_names(const void *a, const void *b)
     return strcmp(((const img_dirent *)a)->name, ((const img_dirent *)b)->name);
 }
 
-bool guest_list(struct cli *cli, const img_place *place, const char *path,
+bool guest_list(struct guest *guest, const img_place *place, const char *path,
                 struct guest_listing *listing)
 {
     img_error err = {0};
@@ -34,13 +34,13 @@ bool guest_list(struct cli *cli, const img_place *place, const char *path,
 
     *listing = (struct guest_listing){0};
     if (img_dir_open(&listing->dir, place->fs, place->inode, &err) < 0)
-        return guest_fail(cli, &err, path);
+        return guest_fail(guest, &err, path);
     while (img_dir_entry(listing->dir, listing->count, &entry))
         listing->count++;
     listing->entries = calloc(listing->count + 1, sizeof(*listing->entries));
     if (!listing->entries) {
         guest_list_end(listing);
-        return cli_fail_nomem(cli);
+        return cli_fail_nomem(guest->cli);
     }
     for (size_t n = 0; n < listing->count; n++)
         img_dir_entry(listing->dir, n, &listing->entries[n]);
@@ -85,7 +85,7 @@ static enum guest_next walk_entries(struct walker *walker, const struct guest_en
     enum guest_next next = GUEST_GO_ON;
     struct guest_listing listing;
 
-    if (!guest_list(walk->cli, &directory->place, walker->path, &listing))
+    if (!guest_list(walk->guest, &directory->place, walker->path, &listing))
         return GUEST_GO_ON;
     for (size_t n = 0; next != GUEST_STOP && n < listing.count; n++) {
         struct guest_entry entry = {.place = {directory->place.fs, listing.entries[n].inode},
@@ -119,8 +119,8 @@ static enum guest_next enter(struct walker *walker, const struct guest_entry *en
         return GUEST_STOP;
     }
     if (known || entry->depth >= DEPTH_MAX) {
-        cli_fail_code(walk->cli, IMG_E_CORRUPT, "%s: %s", walker->path,
-                      known ? "this directory is in more than one place" : "too deep");
+        guest_fail_code(walk->guest, IMG_E_CORRUPT, walker->path,
+                        known ? "this directory is in more than one place" : "too deep");
         return GUEST_GO_ON;
     }
     return walk_entries(walker, entry, length);
@@ -138,7 +138,7 @@ static enum guest_next visit(struct walker *walker, struct guest_entry *entry, s
     if (signals_stopped(walk->cli))
         return GUEST_STOP;
     if (img_fs_stat(entry->place.fs, entry->place.inode, &entry->stat, &err) < 0) {
-        guest_fail(walk->cli, &err, walker->path);
+        guest_fail(walk->guest, &err, walker->path);
         return GUEST_GO_ON;
     }
     directory = S_ISDIR(entry->stat.mode);

@@ -168,7 +168,7 @@ static int run(struct cli *cli, int argc, char **argv)
         bool list = cli->json ? !args.no_packages : args.packages;
 
         if (img_guest_inspect(guest.guest, list ? IMG_INSPECT_PACKAGES : 0, &text, &err) < 0)
-            guest_fail(cli, &err, name);
+            guest_fail(&guest, &err, NULL);
         else
             print(cli, name, text);
         img_free(text);

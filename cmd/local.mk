@@ -54,6 +54,8 @@ cmd_img_SOURCES += \
 	cmd/free_space.h \
 	cmd/find.c \
 	cmd/find.h \
+	cmd/find_match.c \
+	cmd/find_owner.c \
 	cmd/find_tests.c \
 	cmd/info.c \
 	cmd/inspect.c \

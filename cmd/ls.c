@@ -116,7 +116,7 @@ static void list_entry(struct ls *ls, const char *directory, const img_place *pl
     entry.path = path;
     img_tree_cross_opened(ls->guest.tree, &entry.place); /* nothing is opened unasked */
     if (img_fs_stat(entry.place.fs, entry.place.inode, &entry.stat, &err) < 0)
-        guest_fail(ls->cli, &err, path);
+        guest_fail(&ls->guest, &err, path);
     else
         ls_show(ls, &entry);
     free(path);
@@ -126,7 +126,7 @@ static void list_directory(struct ls *ls, const char *path, const img_place *pla
 {
     struct guest_listing listing;
 
-    if (!guest_list(ls->cli, place, path, &listing))
+    if (!guest_list(&ls->guest, place, path, &listing))
         return;
     for (size_t n = 0; n < listing.count; n++)
         list_entry(ls, path, place, &listing.entries[n]);
@@ -137,7 +137,7 @@ static void list_path(struct ls *ls, const char *path, bool heading)
 {
     struct guest_entry entry = {.path = path, .name = path};
 
-    if (!guest_find(ls->cli, &ls->guest, path, 0, &entry.place, &entry.stat))
+    if (!guest_find(&ls->guest, path, 0, &entry.place, &entry.stat))
         return;
     if (!S_ISDIR(entry.stat.mode)) {
         ls->prefix = 0;
@@ -162,7 +162,7 @@ static void list_paths(struct ls *ls, int count, char **operands)
     struct guest_paths paths = {0};
     bool headings;
 
-    guest_expand_all(ls->cli, &ls->guest, count ? operands : root, count ? count : 1,
+    guest_expand_all(&ls->guest, count ? operands : root, count ? count : 1,
                      ls->args->guest.literal, &paths);
     headings = paths.count > 1 && !ls->cli->json && !ls->args->csv &&
                !(ls->args->recursive && ls->args->detailed);

@@ -34,7 +34,7 @@ static void find_extras(struct ls *ls, const struct guest_entry *entry, struct e
         rc = img_file_digest(file, checksum, &extras->checksum, &err);
     img_file_close(file);
     if (rc < 0)
-        guest_fail(ls->cli, &err, entry->path);
+        guest_fail(&ls->guest, &err, entry->path);
 }
 
 /* ------------------------------------------------------------------ fields */

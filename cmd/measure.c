@@ -104,7 +104,7 @@ static bool measure(struct cli *cli, const struct args *args)
 
     if (args->filename && !open_image(cli, &source, args->filename, &args->open))
         return false;
-    if (args->snapshot && !open_snapshot(cli, source, args->snapshot)) {
+    if (args->snapshot && !open_snapshot(cli, source, args->snapshot, NULL)) {
         img_close(source, NULL);
         return false;
     }

@@ -59,7 +59,7 @@ static bool write_bytes(struct archive *archive, img_file *file, const struct ta
         if (signals_stopped(archive->cli))
             return false;
         if (!failed && img_file_read(file, at, archive->buffer, &got, &err) < 0) {
-            guest_fail(archive->cli, &err, path);
+            guest_fail(&archive->guest, &err, path);
             failed = true;
         }
         if (failed)
@@ -84,7 +84,7 @@ static bool find_runs(struct archive *archive, img_file *file, const char *path,
     *count = 0;
     for (uint64_t at = 0; at < size; at += run) {
         if (img_file_run(file, at, size - at, &run, &hole, &err) < 0)
-            return guest_fail(archive->cli, &err, path);
+            return guest_fail(&archive->guest, &err, path);
         holes = holes || hole;
         if (hole)
             continue;
@@ -163,7 +163,7 @@ static bool write_file(struct archive *archive, const struct guest_entry *entry,
     bool ok;
 
     if (img_file_open(&file, entry->place.fs, entry->place.inode, &err) < 0) {
-        guest_fail(archive->cli, &err, entry->path);
+        guest_fail(&archive->guest, &err, entry->path);
         return true;
     }
     member->size = img_file_size(file);
@@ -228,10 +228,10 @@ static bool write_member(struct archive *archive, const struct guest_entry *entr
     if (known && known->text)
         member.type = '1', member.link = known->text;
     else
-        guest_xattrs(archive->cli, entry, add_xattr, &records);
+        guest_xattrs(&archive->guest, entry, add_xattr, &records);
     if (member.type == '2') {
         if (img_fs_readlink(entry->place.fs, entry->place.inode, &target, &err) < 0)
-            member.type = '\0', guest_fail(archive->cli, &err, entry->path);
+            member.type = '\0', guest_fail(&archive->guest, &err, entry->path);
         member.link = target;
     }
     if (member.type == '0')
@@ -303,7 +303,7 @@ static void write_to(struct archive *archive, const char *path, const char *name
         cli_fail(archive->cli, "an archive is not written to a terminal: name a file");
         return;
     }
-    if (!guest_find(archive->cli, &archive->guest, path, 0, &place, &stat))
+    if (!guest_find(&archive->guest, path, 0, &place, &stat))
         return;
     ok = tar_file_open(archive->cli, &file, &archive->guest, name);
     archive->out = file.out;

@@ -17,7 +17,7 @@ ext4_of tree disk.raw
 
 # like TEST...: both find the same.
 like() {
-    (cd tree && find . -mindepth 1 "$@" -print0) | sed -z 's|^\./|/|' | sort -z >expected.txt
+    (cd tree && find . -mindepth 1 ${1+"("} "$@" ${1+")"} -print0) | sed -z 's|^\./|/|' | sort -z >expected.txt
     "$IMG" find -0 disk.raw / -mindepth 1 "$@" | grep -zv '^/lost+found$' | sort -z >found.txt || :
     cmp -s expected.txt found.txt || {
         diff <(tr '\0' '\n' <expected.txt) <(tr '\0' '\n' <found.txt) >&2 || :
@@ -67,3 +67,36 @@ expect_fail 1 "invalid argument '9' of -perm" "$IMG" find disk.raw / -perm 9
 expect_fail 1 "missing behind '!'" "$IMG" find disk.raw / !
 expect_fail 1 "/none: No such file" "$IMG" find disk.raw /none /etc -name fstab
 grep -qx /etc/fstab expect_fail.out || fail "the second path was not searched"
+grep -qx 'img: disk.raw: /none: No such file or directory' expect_fail.err ||
+    fail "the image is not named: $(cat expect_fail.err)"
+
+# More tests of find(1); ages are those that mke2fs gave the files.
+like -ctime -1 -type f
+like -mmin -120 -o -name 'hello*'
+like -name '*.txt' -o -type p -a ! -name x -o -uid 1000
+like -user 1000
+expect_fail 1 "disk.raw: /etc/passwd: No such file" "$IMG" find disk.raw / -user nobody
+printf 'root:x:0:0:root:/root:/bin/sh\nme:x:1000:7::/:\n' >tree/etc/passwd
+printf 'us:x:1001:me\n' >tree/etc/group
+ext4_of tree disk.raw
+[ "$("$IMG" find disk.raw / -user me -group us)" = /many/file003 ] || fail "names of owners"
+expect_fail 1 "/etc/group: there is no 'them' in it" "$IMG" find disk.raw / -group them
+
+# What begins with a dash behind a path and is no test is no option either.
+expect_fail 1 "unknown test '-fstype'" "$IMG" find disk.raw / -fstype ext4
+expect_fail 1 "unknown test '-regex'" "$IMG" find disk.raw -regex x
+expect_fail 1 "missing in front of '-a'" "$IMG" find disk.raw / -a -type f
+expect_fail 1 "missing behind '-o'" "$IMG" find disk.raw / -type f -o
+expect_fail 1 "cannot be combined with -o" "$IMG" find disk.raw / -type f -o -name x -print
+[ "$("$IMG" find -a disk.raw -m /dev/sda /etc -q -name group)" = /etc/group ] || fail "options"
+
+# Times that no other file has.
+for kind in a c; do
+    date=$(date -d '1000 days ago' +%Y%m%d%H%M%S)
+    debugfs -w -R "set_inode_field /dir/sub/hard ${kind}time $date" disk.raw 2>debugfs.err ||
+        fail "debugfs: $(cat debugfs.err)"
+    [ "$("$IMG" find disk.raw /dir/sub -"${kind}time" +998 -"${kind}time" -1002)" = /dir/sub/hard ] ||
+        fail "-${kind}time"
+    [ "$("$IMG" find disk.raw /dir/sub -"${kind}min" +1438000 -"${kind}min" -1441000)" = /dir/sub/hard ] ||
+        fail "-${kind}min"
+done

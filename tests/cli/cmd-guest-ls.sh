@@ -80,3 +80,19 @@ if command -v script >/dev/null; then
     ! grep -q $'\e' terminal.txt || fail "an escape sequence reached the terminal"
     grep -q 'escape?\[31m' terminal.txt || fail "a name is not shown on a terminal"
 fi
+
+# Errors name the image, of several the one that has the filesystem.
+"$IMG" ls disk.qcow2 /nothing 2>error.txt && fail "no error"
+[ "$(cat error.txt)" = "img: disk.qcow2: /nothing: No such file or directory" ] ||
+    fail "an error says: $(cat error.txt)"
+for command in ls cat find; do
+    expect_fail 1 '"image": "disk.raw", "place": "/nothing"' \
+        "$IMG" "$command" --output=json disk.raw /nothing
+done
+cp --sparse=always disk.raw second.raw
+expect_fail 1 "img: second.raw: /empty/x: No such file" \
+    "$IMG" ls -a disk.raw -a second.raw -m /dev/sda -m /dev/sdb:/empty /empty/x
+expect_fail 1 "img: disk.raw: /etc/x: No such file" \
+    "$IMG" ls -a disk.raw -a second.raw -m /dev/sda -m /dev/sdb:/empty /etc/x
+expect_fail 1 "img: disk.qcow2: snapshot 'nix': " "$IMG" ls --snapshot=nix disk.qcow2 /
+expect_fail 1 "img: disk.raw: snapshot 'nix': " "$IMG" ls --snapshot=nix disk.raw /

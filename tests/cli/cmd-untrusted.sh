@@ -25,3 +25,26 @@ expect_fail 1 '"code": "denied"' "$IMG" map --untrusted --output=json overlay.qc
 "$IMG" compare --untrusted base.raw alone.qcow2 >/dev/null || fail "typed names are refused"
 "$IMG" convert --untrusted -O qcow2 alone.qcow2 copy.qcow2
 "$IMG" compare -q base.raw copy.qcow2 || fail "the copy differs"
+
+# Nor do the commands that look into guests, or work with what they know of them.
+refused() {
+    expect_fail 1 "base.raw" "$IMG" "$@" --untrusted
+    IMG_UNTRUSTED=1 expect_fail 1 "base.raw" "$IMG" "$@"
+}
+mkdir point
+for command in ls find df filesystems inspect; do
+    refused "$command" overlay.qcow2
+done
+refused sparsify overlay.qcow2 out
+refused cat overlay.qcow2 /x
+refused tar overlay.qcow2 /x -
+refused cp overlay.qcow2:/x out
+refused diff overlay.qcow2 base.raw
+refused diff base.raw overlay.qcow2
+if [ -x "$builddir/fuse/imgmount" ]; then
+    PATH=$builddir/fuse:$PATH refused mount overlay.qcow2 point
+fi
+refused convert --skip-free -O raw overlay.qcow2 out.raw
+[ ! -e out.raw ] && [ ! -e out ] || fail "there is an output"
+# This one needs no backing file, and opens none.
+"$IMG" compact -q --untrusted overlay.qcow2 || fail "compact opens a backing file"
