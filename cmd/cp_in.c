@@ -5,6 +5,7 @@
  * Signals are left to end the command at once: the image is then as after a power cut.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -31,7 +32,7 @@ static bool check_args(struct cli *cli, const struct guest_args *args)
 }
 
 /* What an image has kept until now is written when it is closed. */
-static void close_images(struct cli *cli, struct guest *guest, const struct guest_args *args)
+static void close_images(struct cli *cli, struct guest *guest)
 {
     img_error err = {0};
 
@@ -40,10 +41,12 @@ static void close_images(struct cli *cli, struct guest *guest, const struct gues
     guest->tree = NULL;
     guest->guest = NULL;
     while (guest->image_count > 0) {
-        size_t n = --guest->image_count;
+        img_image *image = guest->images[--guest->image_count];
+        char *name = strdup(img_name(image));
 
-        if (img_close(guest->images[n], &err) < 0)
-            cli_fail_error(cli, &err, "%s", args->images[n].name);
+        if (img_close(image, &err) < 0)
+            cli_fail_error(cli, &err, "%s", name ? name : "");
+        free(name);
     }
 }
 
@@ -61,6 +64,6 @@ void cp_in(struct cli *cli, struct guest_args *args, char **sources, int count, 
         if (img_tree_put(guest.tree, (const char *const *)sources, (size_t)count, target, &err) < 0)
             guest_fail(&guest, &err, NULL);
     }
-    close_images(cli, &guest, args);
+    close_images(cli, &guest);
     guest_close(&guest);
 }
