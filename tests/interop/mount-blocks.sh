@@ -141,7 +141,7 @@ note "ended by a signal while somebody writes: what was synced is there"
 show --rw image
 seq 1000000 | head -c 1M >text
 dd if=text of=dir/p2 bs=64k conv=notrunc,fsync status=none
-(while dd if=/dev/urandom of=dir/p2 bs=64k seek=32 count=64 conv=notrunc status=none; do :; done) 2>/dev/null &
+(while dd if=/dev/urandom of=dir/p2 bs=64k seek=32 count=64 conv=notrunc,nocreat status=none; do :; done) 2>/dev/null &
 writer=$!
 sleep 0.3
 kill -TERM "$pid"
