@@ -41,6 +41,11 @@ thread_tests += tests/interop/matrix-vmdk-stream.sh
 thread_tests += tests/interop/mount-threads.sh
 thread_tests += tests/interop/random-qcow2.sh
 thread_tests += tests/interop/reflink.sh
+# What the sanitizers of memory are to see: all but what looks at the sources, and the one in which
+# virtual machines start.
+sanitized_tests = $(cli_tests) $(malformed_tests) $(unit_tests)
+sanitized_tests += $(filter-out tests/interop/guest-appliance.sh,$(interop_tests))
+sanitized_tests += $(filter tests/crash/% tests/fault/% tests/fuzz/% tests/model/%,$(check_PROGRAMS))
 codec_tests = tests/interop/deflate-window.sh
 codec_tests += tests/interop/matrix-qcow2-zlib.sh
 codec_tests += tests/interop/matrix-vmdk-stream.sh
