@@ -2,10 +2,10 @@
  * libext2fs, and how it reads a volume. SPDX-License-Identifier: BSD-2-Clause
  */
 #include "ext2.h"
+#include "util/library.h"
 
 #ifdef HAVE_EXT2FS
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -13,37 +13,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char soname[] = "libext2fs.so.2";
+#define SONAME "libext2fs.so.2"
 
 /* ---------------------------------------------------------------- library */
 
 int imgi_ext2_load(struct imgi_ext2_library *library, img_error *err)
 {
-    static const struct {
-        const char *name;
-        size_t offset;
-    } symbols[] = {
-#define SYMBOL(function) {#function, offsetof(struct imgi_ext2_library, function)},
+    static const struct imgi_symbol symbols[] = {
+#define SYMBOL(function) {#function, offsetof(struct imgi_ext2_library, function), false},
         IMGI_EXT2_FUNCTIONS(SYMBOL){"et_ext2_error_table",
-                                    offsetof(struct imgi_ext2_library, errors)}};
-    /* NODELETE: the functions are used for as long as there are filesystems. */
-    void *handle = dlopen(soname, RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE);
-    int rc = 0;
+                                    offsetof(struct imgi_ext2_library, errors), false}};
 
-    if (!handle)
-        return imgi_fail(err, IMG_E_UNSUPPORTED,
-                         "ext2, ext3 and ext4 are read with %s (Debian: libext2fs2), which cannot "
-                         "be loaded",
-                         soname);
-    for (size_t n = 0; n < IMGI_COUNT(symbols) && rc == 0; n++) {
-        void *address = dlsym(handle, symbols[n].name);
-
-        if (!address)
-            rc = imgi_fail(err, IMG_E_UNSUPPORTED, "%s has no %s", soname, symbols[n].name);
-        memcpy((char *)library + symbols[n].offset, &address, sizeof(address));
-    }
-    dlclose(handle);
-    return rc;
+    return imgi_library_load(library, SONAME, symbols, IMGI_COUNT(symbols),
+                             "ext2, ext3 and ext4 are read with " SONAME
+                             " (Debian: libext2fs2), which cannot be loaded",
+                             err);
 }
 
 /* ----------------------------------------------------------------- errors */

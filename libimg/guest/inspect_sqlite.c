@@ -6,6 +6,7 @@
  * the schema in the file defines it.
  */
 #include "inspect_rpm.h"
+#include "util/library.h"
 
 #ifndef HAVE_SQLITE3
 
@@ -20,7 +21,6 @@ int imgi_rpm_sqlite(img_file *database, img_file *wal, struct imgi_rpm_headers *
 
 #else
 
-#include <dlfcn.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +31,7 @@ int imgi_rpm_sqlite(img_file *database, img_file *wal, struct imgi_rpm_headers *
 
 /* ---------------------------------------------------------------- library */
 
-static const char soname[] = "libsqlite3.so.0";
+#define SONAME "libsqlite3.so.0"
 
 #define FUNCTIONS(F)                                                                               \
     F(sqlite3_vfs_find)                                                                            \
@@ -58,29 +58,13 @@ struct library {
 
 static int load(struct library *library, img_error *err)
 {
-    static const struct {
-        const char *name;
-        size_t offset;
-    } symbols[] = {
-#define SYMBOL(function) {#function, offsetof(struct library, function)},
+    static const struct imgi_symbol symbols[] = {
+#define SYMBOL(function) {#function, offsetof(struct library, function), false},
         FUNCTIONS(SYMBOL)};
-    /* NODELETE: what SQLite keeps for the process outlives this call. */
-    void *handle = dlopen(soname, RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE);
-    int rc = 0;
 
-    if (!handle)
-        return imgi_fail(err, IMG_E_UNSUPPORTED,
-                         "it is read with %s (Debian: libsqlite3-0), which cannot be loaded",
-                         soname);
-    for (size_t i = 0; i < IMGI_COUNT(symbols) && rc == 0; i++) {
-        void *address = dlsym(handle, symbols[i].name);
-
-        if (!address)
-            rc = imgi_fail(err, IMG_E_UNSUPPORTED, "%s has no %s", soname, symbols[i].name);
-        memcpy((char *)library + symbols[i].offset, &address, sizeof(address));
-    }
-    dlclose(handle);
-    return rc;
+    return imgi_library_load(
+        library, SONAME, symbols, IMGI_COUNT(symbols),
+        "it is read with " SONAME " (Debian: libsqlite3-0), which cannot be loaded", err);
 }
 
 /* ------------------------------------------------------------------ files */

@@ -9,6 +9,8 @@ libimgall_la_SOURCES += \
 	libimg/util/crc32c.h \
 	libimg/util/iszero.c \
 	libimg/util/iszero.h \
+	libimg/util/library.c \
+	libimg/util/library.h \
 	libimg/util/scramble.h \
 	libimg/util/utf16.c \
 	libimg/util/utf16.h \

@@ -7,12 +7,12 @@
  */
 #include "xml.h"
 
-#include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "checked.h"
+#include "library.h"
 
 struct imgi_xml {
     struct imgi_xml_node *root;
@@ -145,9 +145,9 @@ static int check_tags(const char *text, size_t length, img_error *err)
 
 /* 2.14 changed its binary interface. */
 #if LIBXML_VERSION >= 21400
-static const char soname[] = "libxml2.so.16";
+#define SONAME "libxml2.so.16"
 #else
-static const char soname[] = "libxml2.so.2";
+#define SONAME "libxml2.so.2"
 #endif
 
 #define FUNCTIONS(F)                                                                               \
@@ -166,28 +166,13 @@ struct library {
 
 static int load(struct library *library, img_error *err)
 {
-    static const struct {
-        const char *name;
-        size_t offset;
-    } symbols[] = {
-#define SYMBOL(function) {#function, offsetof(struct library, function)},
+    static const struct imgi_symbol symbols[] = {
+#define SYMBOL(function) {#function, offsetof(struct library, function), false},
         FUNCTIONS(SYMBOL)};
-    /* NODELETE: what libxml2 keeps for each thread outlives this call, and so must its code. */
-    void *handle = dlopen(soname, RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE);
-    int rc = 0;
 
-    if (!handle)
-        return imgi_fail(err, IMG_E_UNSUPPORTED,
-                         "XML is read with %s (Debian: libxml2), which cannot be loaded", soname);
-    for (size_t i = 0; i < IMGI_COUNT(symbols) && rc == 0; i++) {
-        void *address = dlsym(handle, symbols[i].name);
-
-        if (!address)
-            rc = imgi_fail(err, IMG_E_UNSUPPORTED, "%s has no %s", soname, symbols[i].name);
-        memcpy((char *)library + symbols[i].offset, &address, sizeof(address));
-    }
-    dlclose(handle);
-    return rc;
+    return imgi_library_load(
+        library, SONAME, symbols, IMGI_COUNT(symbols),
+        "XML is read with " SONAME " (Debian: libxml2), which cannot be loaded", err);
 }
 
 /* ----------------------------------------------------------------- parser */
